@@ -1,0 +1,1 @@
+"""How far can somebody who controls one listing move a ranking, what does that cost, and who is harmed?"""

@@ -1,0 +1,42 @@
+"""The machine as a run sees it: device, dtype, threads, cache folder; and shared heavy resources."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from testbed.language import LanguageModel
+
+
+def cache_dir() -> Path:
+    """Where converted weights, embeddings and indexes are kept: TESTBED_CACHE or the user's cache folder."""
+    chosen = os.environ.get("TESTBED_CACHE")
+    if chosen:
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "ranking-testbed"
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where the work happens. `auto` leaves the choice to what the machine supports."""
+
+    device: str = "auto"
+    dtype: str = "auto"
+    threads: int | None = None
+    cache: Path = field(default_factory=cache_dir)
+
+    def language_model(self, model: str) -> LanguageModel:
+        """A loaded causal language model by name, path or hub id; loaded once per process."""
+        return _language_model(model, self.device, self.dtype, str(self.cache))
+
+
+@lru_cache(maxsize=4)
+def _language_model(model: str, device: str, dtype: str, cache: str) -> LanguageModel:
+    from testbed.language import load
+
+    return load(model, device=device, dtype=dtype, cache=Path(cache))

@@ -1,0 +1,255 @@
+"""What plug-ins implement: stages, attacks, objectives, catalogs; and what they are given in return.
+
+A plug-in is a frozen pydantic model whose fields are its options in a scenario file. Optional abilities
+of a built stage are protocols of their own, found by `isinstance`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict
+
+from testbed.types import Intervention, Request, Situation, Slate, Target, Usage
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from testbed.catalog import Catalog
+    from testbed.environment import Environment
+
+
+class Access(IntEnum):
+    """What an attacker may see of the stack; each level includes the ones before it."""
+
+    none = 0
+    ranks = 1
+    scores = 2
+    gradients = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a stage knows besides its input: the request, the presentation order and its own noise.
+
+    `order` carries the id of the presentation order and, through `arrange`, the order itself.
+    `seed` is derived from (request, order, replicate, stage), never from the arm.
+    """
+
+    request: Request
+    situation: Situation
+    target_id: str | None
+    seed: int
+
+    def arrange(self, slate: Slate) -> Slate:
+        """The slate in this context's presentation order (see `testbed.orders`)."""
+        from testbed.orders import arrange
+
+        return arrange(slate, self.situation, self.target_id)
+
+
+@runtime_checkable
+class Stage(Protocol):
+    """Ranks, filters or rewrites a slate. Must be a pure function of its arguments."""
+
+    def __call__(self, context: Context, *inputs: Slate) -> Slate: ...
+
+
+@runtime_checkable
+class Batched(Protocol):
+    """A stage that answers several calls at once more cheaply, with the answers of one-by-one calls."""
+
+    def many(self, calls: Sequence[tuple[Context, tuple[Slate, ...]]]) -> list[Slate]: ...
+
+
+@runtime_checkable
+class Editable(Protocol):
+    """A stage that indexes the catalog and can re-index edited items without a rebuild."""
+
+    def with_edits(self, intervention: Intervention) -> Stage: ...
+
+
+@runtime_checkable
+class Tokenized(Protocol):
+    """A stage whose victim reads tokens; length-matched controls are measured in them."""
+
+    def encode(self, text: str) -> list[int]: ...
+
+    def decode(self, token_ids: Sequence[int]) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Scores of every listing of a slate under one stage, as tensors so that an objective may differentiate.
+
+    `total`: (batch, n) summed log-probabilities or retrieval scores. `length`: (n,) tokens a name has
+    (ones for retrieval scores). `target`: column of the target. When an objective asks for no rivals,
+    only the target's column is there and `target` is 0.
+    """
+
+    total: Tensor
+    length: Tensor
+    target: int
+
+
+class Objective(Protocol):
+    """A loss over scores, lower is better for the attacker: (batch, n) → (batch,)."""
+
+    @property
+    def rivals(self) -> bool:
+        """Whether the scores of the other listings are needed."""
+
+    def __call__(self, scores: Scores) -> Tensor: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One question to a scorable stage: the slate as it would be with each of several edits to one listing.
+
+    `slates` differ only in the target's listing; `context` and presentation order are shared.
+    """
+
+    context: Context
+    slates: Sequence[Slate]
+
+
+@runtime_checkable
+class Scorable(Protocol):
+    """A stage that can tell how it scores the target, for many variants of one slate at once."""
+
+    def losses(self, probe: Probe, objective: Objective) -> tuple[np.ndarray, Usage]:
+        """Objective of each variant: (len(slates),), nan never; inf where the target is not in the slate."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenGradient:
+    """Gradient of the objective with respect to the one-hot tokens of the edited text.
+
+    `token_ids`: (L,) as tokenised in context. `gradient`: (L, V) float32.
+    """
+
+    token_ids: tuple[int, ...]
+    gradient: Tensor
+    loss: float
+
+
+@runtime_checkable
+class Differentiable(Protocol):
+    """A scorable stage that also grants gradients and a view of its vocabulary."""
+
+    def gradient(
+        self, context: Context, slate: Slate, edit_text: str, target: Target, objective: Objective
+    ) -> tuple[TokenGradient, Usage]: ...
+
+    def surface(self, target: Target) -> Surface: ...
+
+
+class Surface(Protocol):
+    """How text written by an attacker looks to a stage's tokenizer, in context."""
+
+    @property
+    def pieces(self) -> Sequence[str]:
+        """The text of every token of the vocabulary; '' for special tokens."""
+
+    def encode(self, texts: Sequence[str]) -> list[tuple[int, ...] | None]:
+        """Tokens that each text occupies once rendered in place; None when it does not survive as itself."""
+
+    def decode(self, token_ids: Sequence[Sequence[int]]) -> list[str]:
+        """The text of each token sequence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One proposal of an attack: the intervention it stands behind now and its objective (lower is better)."""
+
+    intervention: Intervention
+    objective: float | None = None
+
+
+class Plugin(BaseModel):
+    """Base of every plug-in: immutable, unknown options refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=False)
+
+    summary: ClassVar[str] = ""
+    """One line for `testbed list`; the class docstring's first line when empty."""
+
+
+class StagePlugin(Plugin):
+    """Options of a stage; `build` makes the stage for a catalog."""
+
+    deterministic: ClassVar[bool] = True
+    """False when the same input may rank differently under another context seed."""
+    inputs: ClassVar[tuple[int, int]] = (1, 1)
+    """Fewest and most slates it takes."""
+
+    def build(self, catalog: Catalog, env: Environment) -> Stage:
+        raise NotImplementedError
+
+
+class AttackPlugin(Plugin):
+    """Options of an attack; calling it yields steps, and the runner owns the loop."""
+
+    access: ClassVar[Access] = Access.none
+
+    def __call__(self, targets: Sequence[Target], victim: Victim, rng: np.random.Generator) -> Iterator[Step]:
+        raise NotImplementedError
+
+
+class ObjectivePlugin(Plugin):
+    """Options of an objective; instances are objectives themselves."""
+
+    rivals: ClassVar[bool] = False
+
+    def __call__(self, scores: Scores) -> Tensor:
+        raise NotImplementedError
+
+
+class CatalogPlugin(Plugin):
+    """Options of a catalog; `load` reads it."""
+
+    def load(self) -> Catalog:
+        raise NotImplementedError
+
+
+class Victim(Protocol):
+    """The stack as an attacker may see it. Every call is refused above the access level and metered."""
+
+    @property
+    def situations(self) -> Sequence[Situation]:
+        """The (request, order) pairs that the attacker may optimise on."""
+
+    @property
+    def remaining(self) -> Mapping[str, float]:
+        """What is left of each budgeted unit; units without a limit are absent."""
+
+    def request(self, situation: Situation) -> Request:
+        """The request of a situation."""
+
+    def listing(self, item_id: str) -> Mapping[str, str]:
+        """The public fields of a listing."""
+
+    def ranks(
+        self, interventions: Sequence[Intervention], situations: Sequence[Situation] | None = None
+    ) -> list[list[int | None]]:
+        """Rank of the first target per (intervention, situation); needs `ranks`."""
+
+    def objective(
+        self, interventions: Sequence[Intervention], situations: Sequence[Situation] | None = None
+    ) -> np.ndarray:
+        """Objective per (intervention, situation), inf where the target was dropped; needs `scores`."""
+
+    def gradients(
+        self, intervention: Intervention, situations: Sequence[Situation] | None = None
+    ) -> dict[str, TokenGradient]:
+        """Mean gradient over situations per differentiable stage; needs `gradients`."""
+
+    def surfaces(self) -> dict[str, Surface]:
+        """The tokenizer's view of the edit per differentiable stage; needs `gradients`."""
+
+
+Options = Mapping[str, Any]
