@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -251,5 +252,8 @@ class Victim(Protocol):
     def surfaces(self) -> dict[str, Surface]:
         """The tokenizer's view of the edit per differentiable stage; needs `gradients`."""
 
+
+CatalogPath = Annotated[Path, "path relative to the scenario file"]
+"""Type of an option that names a file or folder; a scenario resolves it against its own folder."""
 
 Options = Mapping[str, Any]
