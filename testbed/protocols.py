@@ -7,7 +7,7 @@ of a built stage are protocols of their own, found by `isinstance`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, runtime_checkable
@@ -37,14 +37,16 @@ class Access(IntEnum):
 class Context:
     """What a stage knows besides its input: the request, the presentation order and its own noise.
 
-    `order` carries the id of the presentation order and, through `arrange`, the order itself.
+    `situation` carries the presentation order and, through `arrange`, the order itself.
     `seed` is derived from (request, order, replicate, stage), never from the arm.
+    `memo` lives as long as one trial: a stage may keep there what it would only compute again.
     """
 
     request: Request
     situation: Situation
     target_id: str | None
     seed: int
+    memo: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def arrange(self, slate: Slate) -> Slate:
         """The slate in this context's presentation order (see `testbed.orders`)."""
@@ -72,6 +74,13 @@ class Editable(Protocol):
     """A stage that indexes the catalog and can re-index edited items without a rebuild."""
 
     def with_edits(self, intervention: Intervention) -> Stage: ...
+
+
+@runtime_checkable
+class Priced(Protocol):
+    """A stage that can tell beforehand how many tokens a call has, so that a budget is never overdrawn."""
+
+    def price(self, context: Context, slate: Slate) -> int: ...
 
 
 @runtime_checkable
@@ -123,7 +132,7 @@ class Scorable(Protocol):
     """A stage that can tell how it scores the target, for many variants of one slate at once."""
 
     def losses(self, probe: Probe, objective: Objective) -> tuple[np.ndarray, Usage]:
-        """Objective of each variant: (len(slates),), nan never; inf where the target is not in the slate."""
+        """Objective of each variant: (len(slates),) float64, never nan; inf where the target is not listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +152,9 @@ class Differentiable(Protocol):
     """A scorable stage that also grants gradients and a view of its vocabulary."""
 
     def gradient(
-        self, context: Context, slate: Slate, edit_text: str, target: Target, objective: Objective
-    ) -> tuple[TokenGradient, Usage]: ...
+        self, context: Context, slate: Slate, target: Target, objective: Objective
+    ) -> tuple[TokenGradient, Usage]:
+        """Gradient for a slate whose target listing carries the edit. ValueError when there is no edit in it."""
 
     def surface(self, target: Target) -> Surface: ...
 
@@ -183,12 +193,16 @@ class Plugin(BaseModel):
 class StagePlugin(Plugin):
     """Options of a stage; `build` makes the stage for a catalog."""
 
-    deterministic: ClassVar[bool] = True
-    """False when the same input may rank differently under another context seed."""
     inputs: ClassVar[tuple[int, int]] = (1, 1)
     """Fewest and most slates it takes."""
 
+    @property
+    def deterministic(self) -> bool:
+        """False when the same input may rank differently under another context seed."""
+        return True
+
     def build(self, catalog: Catalog, env: Environment) -> Stage:
+        """The stage for a catalog; heavy resources come from `env`."""
         raise NotImplementedError
 
 

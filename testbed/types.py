@@ -106,6 +106,8 @@ class Slate:
     status: Status = "ok"
     usage: Usage = Usage()
     note: str = ""
+    shown: tuple[str, ...] = ()
+    """Item ids in the order a reader saw them, where that matters."""
 
     @property
     def ids(self) -> Sequence[str]:

@@ -1,0 +1,54 @@
+"""Options of the language-model recommender; torch is imported when it is built."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from testbed.protocols import StagePlugin
+
+if TYPE_CHECKING:
+    from retrievers.llm.stage import Recommender
+    from testbed.catalog import Catalog
+    from testbed.environment import Environment
+
+SYSTEM = (
+    "You are a shopping assistant. Answer with a numbered list of product recommendations "
+    "ranked based on the user's request."
+)
+
+
+class LanguageModelRecommender(StagePlugin):
+    """Rank listings by reading a language model's recommendation (Kumar & Lakkaraju 2024, arXiv 2404.07981)."""
+
+    model: str = "smollm2-135m"
+    """Packaged name, local folder, GGUF file or hub id."""
+    reading: Literal["likelihood", "constrained", "generate", "pointwise"] = "likelihood"
+    """How the ranking is read off the model."""
+    template: Literal["lines", "json", "prose"] = "lines"
+    """How a listing is written into the prompt."""
+    order: Literal["shuffled", "fixed"] = "shuffled"
+    """Shuffled by the situation's order, or as the stage before ranked them."""
+    system: str = SYSTEM
+    opening: str = "Here are my recommendations:\n1."
+    """How the assistant's answer is made to start."""
+    request_template: str = "{request}"
+    """The user's message after the products; must hold {request}."""
+    field_limit: int | None = Field(default=600, ge=1)
+    """Characters of a field that are shown; what is beyond is cut."""
+    temperature: float = Field(default=0.0, ge=0.0, le=5.0)
+    """Sampling noise of `constrained` and `generate`; 0 is greedy."""
+    max_new_tokens: int = Field(default=200, ge=1)
+    """Longest answer of `generate`."""
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether repeating a call gives the same ranking."""
+        return self.temperature == 0 or self.reading in ("likelihood", "pointwise")
+
+    def build(self, catalog: Catalog, env: Environment) -> Recommender:
+        """Load the model and make the stage."""
+        from retrievers.llm.stage import Recommender
+
+        return Recommender(self, catalog, env.language_model(self.model))

@@ -1,0 +1,54 @@
+"""How a ranking is read off a language model; each reading turns prompts into replies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from testbed.language import LanguageModel
+from testbed.types import Status, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What is asked of the model once.
+
+    `token_ids`: the whole prompt, answer opening included. `names`: the listed names in presentation order.
+    `parts`: one prompt per listing for readings that ask about each listing alone.
+    """
+
+    token_ids: tuple[int, ...]
+    names: tuple[str, ...]
+    parts: tuple[tuple[int, ...], ...] = ()
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A ranking as indices into the prompt's names, best first; left-out names were not ranked."""
+
+    ranking: tuple[int, ...]
+    scores: tuple[float, ...] | None
+    status: Status = "ok"
+    usage: Usage = Usage()
+    note: str = ""
+
+
+class Reading(Protocol):
+    """Reads rankings for many prompts at once."""
+
+    def __call__(self, model: LanguageModel, prompts: Sequence[Prompt]) -> list[Reply]: ...
+
+
+def best_first(scores: Sequence[float]) -> tuple[int, ...]:
+    """Indices by falling score; ties keep presentation order."""
+    return tuple(sorted(range(len(scores)), key=lambda index: -scores[index]))
+
+
+def answers(names: Sequence[str]) -> list[str]:
+    """What follows the answer's opening for each name: a space, the name, and the line break that ends it.
+
+    The terminator keeps "QuickBrew" from beating "QuickBrew Express" by being shorter.
+    """
+    return [f" {name}\n" for name in names]

@@ -1,0 +1,129 @@
+"""Attention over one shared prefix: many continuations attend to a single copy of a prompt's keys and values.
+
+The part over the prefix and the part over the row's own tokens are computed apart and merged by their
+log-sum-exp (Juravsky et al. 2024, "Hydragen", arXiv 2402.05099; Ye et al. 2024, cascade inference).
+Grouped-query heads are folded into the query axis, so keys and values are never expanded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+NAME = "testbed_shared_prefix"
+
+
+@dataclass(slots=True)
+class Pass:
+    """One forward pass over rows that continue a shared prefix.
+
+    `layers`: per layer keys and values of the prefix, each (1, kv_heads, P, d). `mask`: (B, T, T) bool over
+    the rows' own tokens, True where attended. `merge`: use the log-sum-exp merge; otherwise the prefix is
+    concatenated to every row, which is slower, works everywhere and has gradients. `captured` collects
+    the rows' own keys and values when it is a list.
+    """
+
+    layers: tuple[tuple[Tensor, Tensor], ...]
+    mask: Tensor
+    merge: bool
+    captured: list[tuple[Tensor, Tensor]] | None = None
+    _whole: Tensor | None = field(default=None, init=False)
+
+    @property
+    def whole_mask(self) -> Tensor:
+        """(B, 1, T, P + T): the rows' own mask behind an open prefix; made once for all layers."""
+        if self._whole is None:
+            batch, rows, _ = self.mask.shape
+            prefix = self.layers[0][0].shape[2] if self.layers else 0
+            self._whole = torch.cat([self.mask.new_ones(batch, rows, prefix), self.mask], 2)[:, None]
+        return self._whole
+
+
+def attend(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    shared: Pass | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Attention for `AttentionInterface`: query (B, H, T, d), key and value (B, kv_heads, T, d) → (B, T, H, d)."""
+    if shared is None:
+        result: tuple[Tensor, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
+        )
+        return result
+    if shared.captured is not None:
+        shared.captured.append((key, value))
+    if not shared.layers:
+        out = _grouped(query, key, value, shared.mask[:, None], scaling)
+    elif shared.merge:
+        out = _merged(query, key, value, shared, module.layer_idx, scaling)  # type: ignore[arg-type]
+    else:
+        keys, values = shared.layers[module.layer_idx]  # type: ignore[index]
+        rows = key.shape[0]
+        out = _grouped(
+            query,
+            torch.cat([keys.expand(rows, -1, -1, -1), key], 2),
+            torch.cat([values.expand(rows, -1, -1, -1), value], 2),
+            shared.whole_mask,
+            scaling,
+        )
+    return out.transpose(1, 2), None
+
+
+def _grouped(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float | None) -> Tensor:
+    return scaled_dot_product_attention(
+        query, key, value, attn_mask=mask, scale=scaling, enable_gqa=query.shape[1] != key.shape[1]
+    )
+
+
+def can_merge(device: torch.device) -> bool:
+    """Whether this device has the attention kernel that returns its log-sum-exp."""
+    return device.type == "cpu"
+
+
+def _flash(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scaling: float | None
+) -> tuple[Tensor, Tensor]:
+    """Attention and its log-sum-exp: (B, H, T, d), (B, H, T)."""
+    out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+        query, key, value, 0.0, False, attn_mask=mask, scale=scaling
+    )
+    return out, lse
+
+
+def _merged(
+    query: Tensor, key: Tensor, value: Tensor, shared: Pass, layer: int, scaling: float | None
+) -> Tensor:
+    batch, heads, rows, width = query.shape
+    groups = key.shape[1]
+    fold = heads // groups
+    prefix_keys, prefix_values = shared.layers[layer]
+
+    everyone = query.view(batch, groups, fold, rows, width).permute(1, 0, 2, 3, 4).reshape(1, groups, -1, width)
+    far, far_lse = _flash(everyone, prefix_keys, prefix_values, None, scaling)
+    far = far.view(groups, batch, fold * rows, width).transpose(0, 1)
+    far_lse = far_lse.view(groups, batch, fold * rows).transpose(0, 1)
+
+    bias = torch.zeros(shared.mask.shape, dtype=query.dtype, device=query.device)
+    bias = bias.masked_fill_(~shared.mask, torch.finfo(query.dtype).min)[:, None].repeat(1, 1, fold, 1)
+    near, near_lse = _flash(query.reshape(batch, groups, fold * rows, width), key, value, bias, scaling)
+
+    weight = torch.sigmoid(near_lse.float() - far_lse.float()).unsqueeze(-1)
+    out = torch.lerp(far.float(), near.float(), weight).to(query.dtype)
+    return out.reshape(batch, heads, rows, width)
+
+
+AttentionInterface.register(NAME, attend)
+AttentionMaskInterface.register(NAME, sdpa_mask)

@@ -1,0 +1,294 @@
+"""A causal language model as the testbed uses it: prefixes, batch scoring of continuations, token gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from testbed.language.attention import NAME, Pass, can_merge
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+Tokens = Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """Keys and values of a run of tokens, per layer (1, kv_heads, P, d); shared by everything that continues it."""
+
+    token_ids: tuple[int, ...] = ()
+    layers: tuple[tuple[Tensor, Tensor], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.token_ids)
+
+    def truncated(self, length: int) -> Prefix:
+        """The first `length` tokens; views, nothing is copied."""
+        if length >= len(self):
+            return self
+        if length == 0:
+            return Prefix()
+        layers = tuple((keys[:, :, :length], values[:, :, :length]) for keys, values in self.layers)
+        return Prefix(self.token_ids[:length], layers)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A text that continues a prefix, and the continuations of it to be scored.
+
+    `trunk` holds at least one token; each branch at least one. Branches do not see each other.
+    """
+
+    trunk: tuple[int, ...]
+    branches: tuple[tuple[int, ...], ...]
+
+    @property
+    def width(self) -> int:
+        """Tokens that go through the model: a branch's last token predicts nothing and stays out."""
+        return len(self.trunk) + sum(len(branch) - 1 for branch in self.branches)
+
+
+class LanguageModel:
+    """A causal language model with its tokenizer. Weights are frozen; methods have no side effects."""
+
+    def __init__(
+        self,
+        *,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        name: str,
+        fingerprint: str,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype | None = None,
+        token_budget: int = 4096,
+        merge: bool = True,
+    ) -> None:
+        self.name, self.fingerprint = name, fingerprint
+        self.device = torch.device(device)
+        self.dtype = dtype or model.dtype
+        self.tokenizer = tokenizer
+        self.model = model.to(device=self.device, dtype=self.dtype).eval().requires_grad_(False)
+        self.model.set_attn_implementation(NAME)
+        self.token_budget = token_budget
+        self.merge = merge and can_merge(self.device)
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return sum(weight.numel() for weight in self.model.parameters())
+
+    @cached_property
+    def pieces(self) -> tuple[str, ...]:
+        """Text of every token of the vocabulary; '' for special and unused ones."""
+        special = set(self.tokenizer.all_special_ids)
+        texts = self.tokenizer.batch_decode([[token] for token in range(len(self.tokenizer))])
+        pieces = ["" if token in special else text for token, text in enumerate(texts)]
+        pieces += [""] * (self.embeddings.shape[0] - len(pieces))
+        return tuple(pieces)
+
+    @property
+    def embeddings(self) -> Tensor:
+        """Input embeddings, (V, d)."""
+        weight: Tensor = self.model.get_input_embeddings().weight
+        return weight
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text as it stands, without added special tokens."""
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
+        return ids
+
+    def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of several texts, tokenised in parallel where the tokenizer can."""
+        if not texts:
+            return []
+        ids: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+        return ids
+
+    def decode(self, token_ids: Tokens) -> str:
+        """Text of token ids, special tokens left in."""
+        text: str = self.tokenizer.decode(list(token_ids), clean_up_tokenization_spaces=False)
+        return text
+
+    def prefix(self, token_ids: Tokens, base: Prefix | None = None) -> Prefix:
+        """Keys and values of `token_ids`; what `base` already covers is not computed again."""
+        base = base or Prefix()
+        shared = common_prefix(base.token_ids, token_ids)
+        base = base.truncated(shared)
+        rest = list(token_ids[len(base) :])
+        if not rest:
+            return base
+        captured: list[tuple[Tensor, Tensor]] = []
+        mask = torch.ones(1, len(rest), len(rest), dtype=torch.bool, device=self.device).tril()
+        with torch.inference_mode():
+            self._hidden(base, torch.tensor([rest], device=self.device), None, mask, captured)
+        layers = tuple(
+            (torch.cat([base.layers[i][0], keys], 2), torch.cat([base.layers[i][1], values], 2))
+            if base.layers
+            else (keys, values)
+            for i, (keys, values) in enumerate(captured)
+        )
+        return Prefix(tuple(token_ids), layers)
+
+    def log_probs(self, prefix: Prefix, rows: Sequence[Row]) -> list[list[Tensor]]:
+        """Log-probabilities of every branch token: per row, per branch, a float32 tensor (len(branch),) on the CPU."""
+        results: list[list[Tensor]] = []
+        with torch.inference_mode():
+            for batch in pack(rows, self.token_budget):
+                layout = Layout.of(batch, self.device)
+                hidden = self._hidden(prefix, layout.tokens, layout.positions, layout.mask)
+                results += layout.split(self._token_log_probs(hidden, layout).cpu())
+        return results
+
+    def score(self, prefix: Prefix, rows: Sequence[Row]) -> Tensor:
+        """Summed log-probability of every branch, (rows, branches) float32; rows must have equally many branches."""
+        return torch.stack(
+            [torch.stack([part.sum() for part in row]) for row in self.log_probs(prefix, rows)]
+        )
+
+    def gradient(
+        self, prefix: Prefix, row: Row, span: slice, loss: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, float]:
+        """Gradient of `loss(branch log-probabilities (1, branches))` with respect to one-hot trunk tokens in `span`.
+
+        Returns (span length, V) float32 and the loss.
+        """
+        layout = Layout.of([row], self.device)
+        with torch.enable_grad():
+            embedded = self.embeddings[layout.tokens].detach()
+            free = embedded[:, span].clone().requires_grad_(True)
+            inputs = torch.cat([embedded[:, : span.start], free, embedded[:, span.stop :]], 1)
+            hidden = self._hidden(prefix, None, layout.positions, layout.mask, embedded=inputs, merge=False)
+            parts = layout.split(self._token_log_probs(hidden, layout))
+            value = loss(torch.stack([part.sum() for part in parts[0]])[None]).sum()
+            (slope,) = torch.autograd.grad(value, free)
+        with torch.inference_mode():
+            # inputs are scaled embeddings in some models (Gemma): the scale is the same for all tokens
+            return (slope[0] @ self.embeddings.T).float(), float(value.detach())
+
+    def _hidden(
+        self,
+        prefix: Prefix,
+        tokens: Tensor | None,
+        positions: Tensor | None,
+        mask: Tensor,
+        captured: list[tuple[Tensor, Tensor]] | None = None,
+        *,
+        embedded: Tensor | None = None,
+        merge: bool | None = None,
+    ) -> Tensor:
+        """Last hidden states (B, T, d) of rows that continue `prefix`; `positions` count from the prefix's end."""
+        start = len(prefix)
+        if positions is None:
+            positions = torch.arange(mask.shape[1], device=self.device)[None]
+        shared = Pass(prefix.layers, mask, self.merge if merge is None else merge, captured)
+        arguments: dict[str, Any] = {"input_ids": tokens} if embedded is None else {"inputs_embeds": embedded}
+        output = self.model.base_model(
+            **arguments,
+            attention_mask=mask[:, None],
+            position_ids=positions + start,
+            use_cache=False,
+            shared=shared,
+        )
+        hidden: Tensor = output.last_hidden_state
+        return hidden
+
+    def _token_log_probs(self, hidden: Tensor, layout: Layout) -> Tensor:
+        """Log-probability of each answer token, in the layout's order: (answers,) float32."""
+        picked = hidden[layout.answer_rows, layout.answer_columns]
+        parts = []
+        for states, wanted in zip(picked.split(1024), layout.answers.split(1024), strict=True):
+            logits = self.model.get_output_embeddings()(states).float()
+            softcap = getattr(self.model.config, "final_logit_softcapping", None)
+            if softcap:
+                logits = torch.tanh(logits / softcap) * softcap
+            parts.append(logits.gather(1, wanted[:, None])[:, 0] - logits.logsumexp(1))
+        return torch.cat(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Rows with branches laid out as one padded batch with a tree-shaped attention mask.
+
+    `tokens`, `positions`: (B, T). `mask`: (B, T, T). `answers`: (A,) branch tokens, read at
+    (`answer_rows`, `answer_columns`). `shape`: per row, the branch lengths.
+    """
+
+    tokens: Tensor
+    positions: Tensor
+    mask: Tensor
+    answers: Tensor
+    answer_rows: Tensor
+    answer_columns: Tensor
+    shape: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def of(cls, rows: Sequence[Row], device: torch.device) -> Layout:
+        """Lay out rows, shorter ones padded behind."""
+        width = max(row.width for row in rows)
+        tokens = torch.zeros(len(rows), width, dtype=torch.long)
+        positions = torch.zeros(len(rows), width, dtype=torch.long)
+        mask = torch.zeros(len(rows), width, width, dtype=torch.bool)
+        answers: list[int] = []
+        where: list[tuple[int, int]] = []
+        for index, row in enumerate(rows):
+            stem = len(row.trunk)
+            tokens[index, :stem] = torch.tensor(row.trunk)
+            positions[index, :stem] = torch.arange(stem)
+            mask[index, :stem, :stem] = True
+            column = stem
+            for branch in row.branches:
+                inner = len(branch) - 1
+                answers += branch
+                where += [(index, stem - 1)] + [(index, column + i) for i in range(inner)]
+                if inner:
+                    own = slice(column, column + inner)
+                    tokens[index, own] = torch.tensor(branch[:-1])
+                    positions[index, own] = torch.arange(stem, stem + inner)
+                    mask[index, own, :stem] = True
+                    mask[index, own, own] = True
+                    column += inner
+            mask[index].diagonal().fill_(True)  # padding attends to itself: no empty softmax
+        mask &= torch.ones(width, width, dtype=torch.bool).tril()
+        spots = torch.tensor(where)
+        return cls(
+            tokens.to(device),
+            positions.to(device),
+            mask.to(device),
+            torch.tensor(answers, device=device),
+            spots[:, 0].to(device),
+            spots[:, 1].to(device),
+            tuple(tuple(len(branch) for branch in row.branches) for row in rows),
+        )
+
+    def split(self, values: Tensor) -> list[list[Tensor]]:
+        """Answer values (A,) back by row and branch."""
+        parts = iter(values.split([length for row in self.shape for length in row]))
+        return [[next(parts) for _ in row] for row in self.shape]
+
+
+def pack(rows: Sequence[Row], budget: int) -> list[list[Row]]:
+    """Rows in order, cut into batches whose padded size stays within `budget` tokens (one row at least)."""
+    batches: list[list[Row]] = []
+    widest = 0
+    for row in rows:
+        widest = max(widest, row.width)
+        if not batches or widest * (len(batches[-1]) + 1) > budget:
+            batches.append([])
+            widest = row.width
+        batches[-1].append(row)
+    return batches
+
+
+def common_prefix(first: Tokens, second: Tokens) -> int:
+    """Length of the common start of two token sequences."""
+    length = min(len(first), len(second))
+    for index in range(length):
+        if first[index] != second[index]:
+            return index
+    return length

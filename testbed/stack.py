@@ -1,0 +1,176 @@
+"""The stage graph: an implicit source emits the (edited) catalog, stages rank it one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import networkx as nx
+
+from testbed.catalog import Catalog
+from testbed.protocols import Batched, Context, Editable, Priced, Stage
+from testbed.seeds import derive
+from testbed.types import Intervention, Request, Situation, Slate, StageTrace, Usage
+
+SOURCE = "source"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One question to the stack: a request in a situation, in the world that an intervention makes."""
+
+    request: Request
+    situation: Situation
+    intervention: Intervention = ()
+    target_id: str | None = None
+    replicate: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the stack answered: the final slate and the target's way through the stages."""
+
+    slate: Slate
+    traces: tuple[StageTrace, ...]
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A built stage in the graph. `inputs` names earlier nodes; none means the source."""
+
+    name: str
+    stage: Stage
+    inputs: tuple[str, ...] = (SOURCE,)
+    deterministic: bool = True
+
+
+@dataclass(slots=True)
+class Scope:
+    """What may be remembered between calls of one trial (prompt prefixes, re-indexed stages), and its limit.
+
+    `allowance`: logical tokens that may still be spent; None for no limit. One scope belongs to one trial,
+    so what a trial computes never depends on which trials ran before it.
+    """
+
+    memo: dict[Any, Any] = field(default_factory=dict)
+    allowance: float | None = None
+
+
+class Stack:
+    """A directed acyclic graph of stages over one catalog. Immutable; the last stage's slate is the answer."""
+
+    def __init__(self, catalog: Catalog, nodes: Sequence[Node], seed: int = 0) -> None:
+        self.catalog, self.seed = catalog, seed
+        by_name = {node.name: node for node in nodes}
+        self.graph = graph_of((node.name, node.inputs) for node in nodes)
+        self.nodes = tuple(by_name[name] for name in nx.lexicographical_topological_sort(self.graph) if name != SOURCE)
+        sinks = [name for name in self.graph if self.graph.out_degree(name) == 0]
+        if len(sinks) != 1:
+            raise ValueError(f"the stack must end in one stage; {', '.join(sorted(sinks))} lead nowhere")
+        self.last = by_name[sinks[0]]
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether repeating a call always gives the same ranking."""
+        return all(node.deterministic for node in self.nodes)
+
+    def run(self, calls: Sequence[Call], scope: Scope | None = None) -> list[Outcome]:
+        """Answer calls, each stage taking all of them at once."""
+        scope = scope or Scope()
+        flow = self._until(self.last.name, calls, scope)
+        answers = self._step(self.last, calls, flow, scope)
+        flow.append((self.last.name, answers))
+        return [self._outcome(index, call, flow) for index, call in enumerate(calls)]
+
+    def inputs_of_last(self, calls: Sequence[Call], scope: Scope) -> list[tuple[Context, Slate]]:
+        """What the last stage would be called with: for scoring and gradients. It must take one slate."""
+        flow = self._until(self.last.name, calls, scope)
+        slates = self._inputs(self.last, calls, flow)
+        return [(self._context(self.last, call, scope), inputs[0]) for call, inputs in zip(calls, slates, strict=True)]
+
+    def _until(self, name: str, calls: Sequence[Call], scope: Scope) -> list[tuple[str, list[Slate]]]:
+        flow = [(SOURCE, [self.catalog.source(call.intervention) for call in calls])]
+        for node in self.nodes:
+            if node.name == name:
+                break
+            flow.append((node.name, self._step(node, calls, flow, scope)))
+        return flow
+
+    def _inputs(
+        self, node: Node, calls: Sequence[Call], flow: list[tuple[str, list[Slate]]]
+    ) -> list[tuple[Slate, ...]]:
+        have = dict(flow)
+        return [tuple(have[name][index] for name in node.inputs) for index in range(len(calls))]
+
+    def _context(self, node: Node, call: Call, scope: Scope) -> Context:
+        seed = derive(self.seed, call.request.id, call.situation.order, call.replicate, node.name)
+        return Context(call.request, call.situation, call.target_id, seed, scope.memo)
+
+    def _step(
+        self, node: Node, calls: Sequence[Call], flow: list[tuple[str, list[Slate]]], scope: Scope
+    ) -> list[Slate]:
+        jobs = [
+            (self._context(node, call, scope), inputs)
+            for call, inputs in zip(calls, self._inputs(node, calls, flow), strict=True)
+        ]
+        if scope.allowance is not None and isinstance(node.stage, Priced):
+            scope.allowance -= sum(node.stage.price(context, inputs[0]) for context, inputs in jobs)
+            if scope.allowance < 0:
+                raise OverAllowance
+        if isinstance(node.stage, Editable):
+            return [
+                self._edited(node, call.intervention, scope)(context, *inputs)
+                for call, (context, inputs) in zip(calls, jobs, strict=True)
+            ]
+        if isinstance(node.stage, Batched):
+            return node.stage.many(jobs)
+        return [node.stage(context, *inputs) for context, inputs in jobs]
+
+    def _edited(self, node: Node, intervention: Intervention, scope: Scope) -> Stage:
+        if not intervention or not isinstance(node.stage, Editable):
+            return node.stage
+        key = ("edited", node.name, intervention)
+        if key not in scope.memo:
+            scope.memo[key] = node.stage.with_edits(intervention)
+        stage: Stage = scope.memo[key]
+        return stage
+
+    def _outcome(self, index: int, call: Call, flow: list[tuple[str, list[Slate]]]) -> Outcome:
+        have = {name: slates[index] for name, slates in flow}
+        traces = []
+        usage = Usage()
+        for name, slates in flow[1:]:
+            before = have[next(node for node in self.nodes if node.name == name).inputs[0]]
+            known = call.target_id if call.target_id is not None else ""
+            from_source = before.listings is have[SOURCE].listings
+            rank_in = None if from_source or not known else before.rank_of(known)
+            traces.append(StageTrace(name, rank_in, slates[index].rank_of(known), len(before)))
+            usage += slates[index].usage
+        final = have[self.last.name]
+        return Outcome(final, tuple(traces), replace(usage, queries=1))
+
+
+class OverAllowance(Exception):
+    """A call would have spent more tokens than allowed; nothing of it was computed."""
+
+
+def graph_of(edges: Iterable[tuple[str, Sequence[str]]]) -> nx.DiGraph:
+    """The graph of (stage, inputs) pairs. ValueError for unknown inputs, duplicates and cycles."""
+    graph = nx.DiGraph()
+    graph.add_node(SOURCE)
+    wanted = list(edges)
+    names = [name for name, _ in wanted]
+    for name, inputs in wanted:
+        if name in graph:
+            raise ValueError(f"two stages are called {name!r}")
+        graph.add_node(name)
+        for source in inputs:
+            if source != SOURCE and source not in names:
+                raise ValueError(f"stage {name!r} reads from {source!r}, which is no stage")
+    graph.add_edges_from((source, name) for name, inputs in wanted for source in inputs)
+    if not nx.is_directed_acyclic_graph(graph):
+        cycle = " → ".join(edge[0] for edge in nx.find_cycle(graph))
+        raise ValueError(f"the stages form a cycle: {cycle}")
+    return graph
