@@ -1,0 +1,1 @@
+"""Catalogs: five that come with the project, loaders for other people's, and the rule that grades items."""
