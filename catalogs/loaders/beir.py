@@ -34,7 +34,7 @@ class Beir(CatalogPlugin):
 
         The fields are `title`, the name, and `text`. Names must be there and unique, which titles of
         documents are not: an empty title becomes the document's id, and one that was there before gets the
-        id in brackets. White space in titles is made single. A document with neither title nor text is a fault.
+        id in brackets. White space in titles is made single. A document without title and text is a fault.
         """
         faults = Faults()
         corpus = _found(self.path, ["corpus.jsonl", "corpus.jsonl.gz"])
@@ -77,9 +77,7 @@ class Beir(CatalogPlugin):
             if line == 1 and cells[-1].casefold() == "score":
                 continue
             if len(cells) != 3:
-                faults.add(
-                    file, line, f"a judgement has query-id, corpus-id and score, not {len(cells)} cells"
-                )
+                faults.add(file, line, f"a judgement has 3 cells (query, document, score), not {len(cells)}")
                 continue
             query, item, score = cells
             if query not in queries:

@@ -62,13 +62,14 @@ class Csv(PlainFormat):
 def csv_rows(
     source: Source, faults: Faults, delimiter: str, *, quoting: bool = True
 ) -> Iterator[tuple[int, list[str]]]:
-    """Rows with the line where they begin; blank lines are skipped, bad quotes are a fault that ends the table.
+    """Rows with the line where they begin; blank lines are skipped, bad quotes are a fault and end it.
 
     `quoting` False takes quotation marks as they are, as tab-separated judgements need it.
     """
     lines = (text + "\n" for _, text in text_lines(source, faults))
-    style = csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE
-    reader = csv.reader(lines, delimiter=delimiter, quoting=style, strict=True)
+    reader = csv.reader(
+        lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE, strict=True
+    )
     begins = 1
     try:
         for cells in reader:

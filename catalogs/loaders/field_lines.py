@@ -19,8 +19,8 @@ class FieldLines(PlainFormat):
     def load(self) -> Catalog:
         """Read the file. Raises `CatalogError` with every fault.
 
-        Numbers are displayed as they are written (`4.10` stays `4.10`), true and false as yes and no, lists of
-        words joined by commas; null counts as absent.
+        Numbers are displayed as they are written (`4.10` stays `4.10`), true and false as yes and no, lists
+        joined by commas; null counts as absent.
         """
         faults = Faults()
         table = Table(

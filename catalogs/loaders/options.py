@@ -1,4 +1,4 @@
-"""Options and steps that the loaders of plain formats share: which field is the name, where requests come from."""
+"""What the loaders of plain formats share: which field is the name, where requests come from."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class PlainFormat(CatalogPlugin):
     requests: CatalogPath | tuple[str, ...] | None = None
     """A file of request lines, or the texts of requests."""
     repair_names: bool = False
-    """Whether repeated names get the id in brackets and missing ones become the id, instead of being faults."""
+    """Whether a repeated name gets the id in brackets and a missing one becomes the id; else they are faults."""
     max_chars: int = Field(LONGEST_FIELD, gt=0)
     """Characters that a text may have."""
 
@@ -57,7 +57,7 @@ class PlainFormat(CatalogPlugin):
 
 
 def name_among(fields: Iterable[str], id_field: str | None) -> str:
-    """The field that most likely holds the name: one called name or title, else the first that is not the id."""
+    """The field that most likely is the name: one called name or title, else the first that is not the id."""
     fields = [name for name in fields if name != id_field]
     for wanted in ("name", "title", "product", "product name"):
         for name in fields:
