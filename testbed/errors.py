@@ -14,7 +14,7 @@ class UserError(Exception):
     exit_code: ClassVar[int] = 2
 
 
-class UnknownName(UserError):
+class UnknownNameError(UserError):
     """A name that nothing answers to; the message carries the nearest right spelling."""
 
 
@@ -87,7 +87,7 @@ def shown(value: object, limit: int = 60) -> str:
 
 def listed(names: Iterable[object], limit: int = 20) -> str:
     """Names joined by commas, cut after `limit`; '(none)' when there are none."""
-    names = [str(name) for name in names]
-    if len(names) > limit:
-        names = [*names[:limit], f"… ({len(names)} in all)"]
-    return ", ".join(names) or "(none)"
+    texts = [str(name) for name in names]
+    if len(texts) > limit:
+        texts = [*texts[:limit], f"… ({len(texts)} in all)"]
+    return ", ".join(texts) or "(none)"

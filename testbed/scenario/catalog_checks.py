@@ -1,0 +1,109 @@
+"""What a scenario asks of its catalog: targets, fields, requests and honest texts that must be there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from testbed.errors import Fault, did_you_mean, listed, shown
+from testbed.scenario.checks import Found
+from testbed.scenario.source import Source
+
+if TYPE_CHECKING:
+    from testbed.catalog import Catalog
+    from testbed.scenario.model import Scenario
+
+
+def faults(scenario: Scenario, catalog: Catalog, source: Source | None) -> list[Fault]:
+    """Every fault, in the order of the scenario; empty when the catalog has all that is asked of it."""
+    places = source or Source("")
+    checks = (_targets, _field, _requests, _counts, _slots, _honest)
+    found = [places.fault_at(*fault) for check in checks for fault in check(scenario, catalog)]
+    return sorted(found, key=lambda fault: (fault.file, fault.line, fault.column))
+
+
+def _targets(scenario: Scenario, catalog: Catalog) -> Iterator[Found]:
+    for index, item in enumerate(scenario.targets.items if scenario.targets else ()):
+        if item not in catalog.rows:
+            yield (
+                ("targets", "items", index),
+                f"no item {shown(item)} in {catalog.name}",
+                _near(item, catalog.ids),
+            )
+
+
+def _field(scenario: Scenario, catalog: Catalog) -> Iterator[Found]:
+    if scenario.threat is not None and scenario.threat.field not in catalog.columns:
+        field = scenario.threat.field
+        yield ("threat", "field"), f"no field {shown(field)} in {catalog.name}", _near(field, catalog.columns)
+
+
+def _requests(scenario: Scenario, catalog: Catalog) -> Iterator[Found]:
+    known = {request.id for request in catalog.requests}
+    for name, split in _splits(scenario):
+        for index, request in enumerate(split.requests if isinstance(split.requests, tuple) else ()):
+            if request not in known:
+                message = f"no request {shown(request)} in {catalog.name}"
+                yield (name, "requests", index), message, _near(request, known)
+
+
+def _counts(scenario: Scenario, catalog: Catalog) -> Iterator[Found]:
+    """Enough requests for all splits together, or for the largest when only orders are held out."""
+    have = len(catalog.requests)
+    if not have:
+        yield ("catalog",), f"{catalog.name} has no requests", "a catalog for a run needs at least one"
+        return
+    wanted = {
+        name: len(split.requests)
+        if isinstance(split.requests, tuple)
+        else 1
+        if split.requests == "all"
+        else split.requests
+        for name, split in _splits(scenario)
+    }
+    if scenario.hold_out == "orders":
+        for name, number in wanted.items():
+            if number > have:
+                yield (
+                    (name, "requests"),
+                    f"{number} requests are asked for, {catalog.name} has {have}",
+                    "ask for fewer",
+                )
+    elif sum(wanted.values()) > have:
+        asked = ", ".join(f"{name} {number}" for name, number in wanted.items())
+        message = f"{sum(wanted.values())} requests are asked for ({asked}), {catalog.name} has {have}"
+        yield ("evaluate", "requests"), message, "ask for fewer, or write hold_out: orders"
+
+
+def _slots(scenario: Scenario, catalog: Catalog) -> Iterator[Found]:
+    slots = scenario.optimise.slots
+    for index, slot in enumerate(slots if isinstance(slots, tuple) else ()):
+        if slot >= len(catalog):
+            message = f"no position {slot} among {len(catalog)} items"
+            yield ("optimise", "slots", index), message, f"positions are 0 to {len(catalog) - 1}"
+
+
+def _honest(scenario: Scenario, catalog: Catalog) -> Iterator[Found]:
+    if "honest_text" not in scenario.evaluate.arms:
+        return
+    path = ("evaluate", "arms", scenario.evaluate.arms.index("honest_text"))
+    for item in scenario.targets.items if scenario.targets else ():
+        if item in catalog.rows and not catalog.item(item).honest_text:
+            yield (
+                path,
+                f"{catalog.name} has no honest text for {shown(item)}",
+                "leave the arm honest_text out",
+            )
+
+
+def _splits(scenario: Scenario):  # type: ignore[no-untyped-def]
+    """Name → split; without an attack only `evaluate` counts, and `validate` only chooses between seeds."""
+    if scenario.attack is not None:
+        yield "optimise", scenario.optimise
+        if len(scenario.seeds) > 1:
+            yield "validate", scenario.validation
+    yield "evaluate", scenario.evaluate
+
+
+def _near(name: str, known) -> str:  # type: ignore[no-untyped-def]
+    return did_you_mean(name, known) or f"known: {listed(known)}"

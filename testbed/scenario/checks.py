@@ -1,0 +1,125 @@
+"""What the parts of a scenario ask of each other. Each check reads sections that are valid in themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+
+from testbed.errors import did_you_mean, listed, shown
+from testbed.protocols import Access, AttackPlugin, Plugin, StagePlugin
+from testbed.scenario.model import SOURCE, Scenario
+from testbed.scenario.source import Path
+
+Found = tuple[Path, str, str]
+"""Path, message, hint."""
+Plugins = Mapping[Path, Plugin]
+"""Path of a choice → its plug-in, where its options are right."""
+Check = Callable[[Scenario, Plugins], Iterator[Found]]
+
+
+def attack_needs(scenario: Scenario, plugins: Plugins) -> Iterator[Found]:
+    """An attack needs targets, a threat that grants what it reads, an objective and an end."""
+    attack, threat = scenario.attack, scenario.threat
+    if attack is None:
+        return
+    if scenario.targets is None:
+        yield ("attack",), "an attack needs targets", "add targets: {items: [...]}"
+    if threat is None:
+        yield (
+            ("attack",),
+            "an attack needs a threat",
+            "add threat: {access: ..., field: ..., budget: {steps: ...}}",
+        )
+    plugin = plugins.get(("attack",))
+    if not isinstance(plugin, AttackPlugin):
+        return
+    if threat is not None and plugin.access > threat.access:
+        message = f"{attack.use} reads {plugin.access.name}, but the threat grants {threat.access.name}"
+        yield ("attack", "use"), message, f"write threat.access: {plugin.access.name} or take another attack"
+    if threat is not None and plugin.access > Access.none and not threat.budget.limits():
+        units = listed(type(threat.budget).model_fields)
+        yield ("threat",), f"the budget names no limit (units: {units})", "add budget: {steps: 40}"
+    if plugin.access >= Access.scores and attack.objective is None:
+        yield ("attack",), f"{attack.use} needs an objective", "add objective: {use: first_item}"
+
+
+def threat_needs(scenario: Scenario, plugins: Plugins) -> Iterator[Found]:
+    """Targets are written to, so somebody has to say where."""
+    if scenario.targets is not None and scenario.threat is None and scenario.attack is None:
+        yield ("targets",), "targets need a threat that names the field", "add threat: {field: ...}"
+
+
+def arms_need(scenario: Scenario, plugins: Plugins) -> Iterator[Found]:
+    """Arms other than clean need somebody who writes, and somewhere to write."""
+    for index, arm in enumerate(scenario.evaluate.arms):
+        path: Path = ("evaluate", "arms", index)
+        if arm == "attack" and scenario.attack is None:
+            yield path, "the arm attack needs an attack", "leave it out or add attack: {use: ...}"
+        elif arm == "random_tokens" and scenario.attack is None:
+            yield path, "the arm random_tokens needs an attack, whose length it takes", "leave it out"
+        elif arm == "honest_text" and scenario.targets is None:
+            yield path, "the arm honest_text needs targets", "leave it out or add targets: {items: [...]}"
+
+
+def splits_apart(scenario: Scenario, plugins: Plugins) -> Iterator[Found]:
+    """No request is in two splits, unless only orders are held out."""
+    if scenario.hold_out == "orders":
+        return
+    home: dict[str, str] = {}
+    splits = {"optimise": scenario.optimise, "validate": scenario.validation, "evaluate": scenario.evaluate}
+    for name, split in splits.items():
+        for index, request in enumerate(split.requests if isinstance(split.requests, tuple) else ()):
+            if home.setdefault(request, name) != name:
+                message = f"the request {shown(request)} is in {home[request]} already"
+                yield (name, "requests", index), message, "name others, or write hold_out: orders"
+        if split.requests == "all" and name != "evaluate":
+            yield (
+                (name, "requests"),
+                "all leaves no request to evaluate on",
+                "name some, or write hold_out: orders",
+            )
+
+
+def stack_joins(scenario: Scenario, plugins: Plugins) -> Iterator[Found]:
+    """Stage names are unique, inputs exist and are as many as a stage takes, nothing runs in circles."""
+    names = [stage.name or stage.use for stage in scenario.stack]
+    graph: dict[str, list[str]] = {}
+    for index, stage in enumerate(scenario.stack):
+        path: Path = ("stack", index)
+        if names[index] == SOURCE or names[index] in names[:index]:
+            taken = "stands for the catalog" if names[index] == SOURCE else "is taken by a stage before"
+            yield path, f"the name {shown(names[index])} {taken}", "give the stage another name: ..."
+        inputs = stage.inputs or ((names[index - 1] if index else SOURCE),)
+        graph[names[index]] = list(inputs)
+        for at, wanted in enumerate(inputs):
+            if wanted not in (*names, SOURCE):
+                hint = did_you_mean(wanted, (*names, SOURCE)) or f"known: {listed((SOURCE, *names))}"
+                yield (*path, "from", at), f"unknown stage {shown(wanted)}", hint
+        plugin = plugins.get(path)
+        if isinstance(plugin, StagePlugin) and not plugin.inputs[0] <= len(inputs) <= plugin.inputs[1]:
+            few, many = plugin.inputs
+            takes = f"{few}" if few == many else f"{few} to {many}"
+            yield path, f"{stage.use} takes {takes} inputs, not {len(inputs)}", "name them in from: [...]"
+    used = {wanted for inputs in graph.values() for wanted in inputs}
+    for index, name in enumerate(names[:-1]):
+        if name not in used and used <= {*names, SOURCE}:
+            yield (
+                ("stack", index),
+                f"nothing takes the ranking of {shown(name)}",
+                "name it in a later stage's from",
+            )
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        circle = " → ".join(error.args[1])
+        yield ("stack",), f"the stages run in a circle: {circle}", "a stage may not read what comes after it"
+
+
+CHECKS: Mapping[Check, frozenset[str]] = {
+    attack_needs: frozenset({"attack", "threat", "targets"}),
+    threat_needs: frozenset({"attack", "threat", "targets"}),
+    arms_need: frozenset({"attack", "targets", "evaluate"}),
+    splits_apart: frozenset({"hold_out", "optimise", "validate", "evaluate"}),
+    stack_joins: frozenset({"stack"}),
+}
+"""Check → the sections that it reads; it is left out where one of them is wrong in itself."""

@@ -1,0 +1,78 @@
+"""Types of single values in a scenario, each with one plain message when it is wrong."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from testbed.errors import hinted, shown
+
+ARMS = ("clean", "attack", "random_tokens", "honest_text")
+"""The arms that a scenario may ask for; the floor `clean_again` is added by itself where a stack samples."""
+
+Name = Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+def _slug(value: str) -> str:
+    if re.fullmatch(r"[a-z0-9]+([-_.][a-z0-9]+)*", value) and len(value) <= 80:
+        return value
+    near = re.sub(r"[^a-z0-9]+", "-", value.casefold()).strip("-")[:80].strip("-")
+    hint = f"; did you mean {near!r}?" if near else ""
+    raise ValueError(
+        f"expected lower-case letters, digits, '-', '_' and '.' (at most 80), got {shown(value)}{hint}"
+    )
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _texts(value: Any) -> bool:
+    return (
+        isinstance(value, list | tuple)
+        and bool(value)
+        and all(isinstance(text, str) and text for text in value)
+    )
+
+
+def _requests(value: Any) -> int | str | tuple[str, ...]:
+    if value == "all" or (_whole(value) and value >= 1):
+        result: int | str = value
+        return result
+    if _texts(value):
+        return tuple(value)
+    message = f"expected a number from 1, a list of request ids, or all; got {shown(value)}"
+    raise ValueError(hinted(message, str(value), ["all"]))
+
+
+def _slots(value: Any) -> str | tuple[int, ...]:
+    if value in ("spread", "late"):
+        return str(value)
+    if isinstance(value, list | tuple) and value and all(_whole(slot) and slot >= 0 for slot in value):
+        return tuple(value)
+    message = f"expected spread, late, or a list of positions from 0; got {shown(value)}"
+    raise ValueError(hinted(message, str(value), ["spread", "late"]))
+
+
+def _seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    for index, seed in enumerate(seeds):
+        if seed in seeds[:index]:
+            raise ValueError(f"the seed {seed} is listed twice")
+    return seeds
+
+
+def _arm(arm: str) -> str:
+    if arm == "clean_again":
+        raise ValueError("clean_again is added by itself where the stack samples; leave it out")
+    if arm not in ARMS:
+        raise ValueError(hinted(f"unknown arm {shown(arm)} (known: {', '.join(ARMS)})", arm, ARMS))
+    return arm
+
+
+Arm = Annotated[str, AfterValidator(_arm)]
+Slug = Annotated[str, AfterValidator(_slug)]
+Requests = Annotated[int | Literal["all"] | tuple[str, ...], BeforeValidator(_requests)]
+Slots = Annotated[Literal["spread", "late"] | tuple[int, ...], BeforeValidator(_slots)]
+Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(_seeds)]

@@ -1,0 +1,204 @@
+"""A scenario file → a checked `Scenario`, or every fault of it at once."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic import BaseModel
+
+from testbed.errors import Fault, ScenarioError, UserError, nearest
+from testbed.registry import Registry, installed
+from testbed.scenario import overrides as setting
+from testbed.scenario.checks import CHECKS
+from testbed.scenario.messages import check
+from testbed.scenario.model import Choice, Scenario, Section
+from testbed.scenario.options import Resolved, Resolver
+from testbed.scenario.source import Path, Source
+from testbed.scenario.yaml_source import LARGEST, read
+
+_PLACEHOLDERS: Mapping[str, Any] = {
+    "version": 1,
+    "name": "x",
+    "catalog": {"use": "x"},
+    "stack": [{"use": "x"}],
+}
+"""Stand-ins for required sections that are wrong, so that the others can be checked against each other."""
+
+
+def load(
+    path: str | FilePath, overrides: Iterable[str] = (), *, registry: Registry | None = None
+) -> Scenario:
+    """Read and check a scenario file. `overrides` are texts such as `attack.steps=10`.
+
+    Raises ScenarioError with every fault, UserError when there is no such file. Options that are paths are
+    relative to the file's folder, in overrides to the working folder.
+    """
+    path = FilePath(path)
+    text = _text(path)
+    return loads(text, overrides, file=str(path), base=path.parent, registry=registry)
+
+
+def loads(
+    text: str,
+    overrides: Iterable[str] = (),
+    *,
+    file: str = "<text>",
+    base: FilePath | None = None,
+    registry: Registry | None = None,
+) -> Scenario:
+    """Like `load`, for YAML in memory. `base`: the folder of relative paths (the working folder)."""
+    source = read(text, file)
+    if not source.spots and source.faults:  # not YAML: there is nothing to check
+        raise ScenarioError(source.faults)
+    return _checked(source, overrides, base or FilePath(), registry or installed())
+
+
+def from_mapping(
+    data: Mapping[str, Any],
+    overrides: Iterable[str] = (),
+    *,
+    base: FilePath | None = None,
+    registry: Registry | None = None,
+) -> Scenario:
+    """Like `load`, for values in the shape of a scenario file."""
+    source = Source("", data=_copied(data))
+    return _checked(source, overrides, base or FilePath(), registry or installed())
+
+
+def _checked(source: Source, overrides: Iterable[str], base: FilePath, registry: Registry) -> Scenario:
+    setting.apply(source, overrides)
+    data = source.data
+    scenario, wrong = _sections(source)
+    resolver = Resolver(registry, source, base)
+    resolved = _plugins(data, resolver, source)
+    plugins = {path: found.plugin for path, found in resolved.items()}
+    for cross_check, reads in CHECKS.items():
+        if not reads & wrong:
+            for path, message, hint in cross_check(scenario, plugins):
+                source.fault(path, message, hint)
+    _measures(scenario, wrong, source)
+    if source.faults:
+        raise ScenarioError(sorted(source.faults, key=lambda fault: (fault.file, fault.line, fault.column)))
+    return _complete(scenario, resolved, source)
+
+
+def _sections(source: Source) -> tuple[Scenario, set[str]]:
+    """The scenario with stand-ins for the sections that are wrong, and which these are."""
+    scenario, wrong = check(Scenario, source.data, (), source, _known_keys())
+    if scenario is not None:
+        return scenario, wrong
+    kept = {key: value for key, value in source.data.items() if key not in wrong}
+    return Scenario.model_validate({**{k: v for k, v in _PLACEHOLDERS.items() if k in wrong}, **kept}), wrong
+
+
+def _known_keys(model: type[BaseModel] = Scenario, path: Path = ()) -> dict[Path, list[str]]:
+    keys = {path: [field.alias or name for name, field in model.model_fields.items()]}
+    for name, field in model.model_fields.items():
+        for kind in (field.annotation, *getattr(field.annotation, "__args__", ())):
+            if isinstance(kind, type) and issubclass(kind, Section):
+                keys |= _known_keys(kind, (*path, field.alias or name))
+    return keys
+
+
+def _plugins(data: Mapping[str, Any], resolver: Resolver, source: Source) -> dict[Path, Resolved]:
+    """Every plug-in that the scenario names, whatever else is wrong with it."""
+    wanted: list[tuple[str, Any, Path, tuple[str, ...]]] = []
+    if isinstance(catalog := data.get("catalog"), Mapping):
+        wanted.append(("catalogs", catalog, ("catalog",), ()))
+    stack = data.get("stack")
+    for index, stage in enumerate(stack if isinstance(stack, list) else ()):
+        if isinstance(stage, Mapping):
+            wanted.append(("stages", stage, ("stack", index), ("name", "from")))
+    if isinstance(attack := data.get("attack"), Mapping):
+        wanted.append(("attacks", attack, ("attack",), ("objective",)))
+        if isinstance(objective := attack.get("objective"), Mapping):
+            wanted.append(("objectives", objective, ("attack", "objective"), ()))
+    found: dict[Path, Resolved] = {}
+    for kind, raw, path, reserved in wanted:
+        if (
+            isinstance(raw.get("use"), str)
+            and (part := resolver.resolve(kind, raw, path, reserved)) is not None
+        ):
+            found[path] = part
+    return found
+
+
+def _measures(scenario: Scenario, wrong: set[str], source: Source) -> None:
+    """Names of measures, read by the module that computes them."""
+    if "measures" in wrong:
+        return
+    try:
+        known: Callable[[str], object] = importlib.import_module("testbed.measures").parse
+    except ImportError:
+        return
+    for index, name in enumerate(scenario.measures):
+        try:
+            known(name)
+        except (UserError, ValueError) as error:
+            source.fault(("measures", index), str(error))
+
+
+def _complete(scenario: Scenario, resolved: Mapping[Path, Resolved], source: Source) -> Scenario:
+    """The scenario with plug-in defaults, stage names and inputs filled in, and the plug-ins themselves."""
+    data = scenario.as_dict()
+    data["catalog"] = resolved["catalog",].values
+    before = "source"
+    for index, stage in enumerate(scenario.stack):
+        name = stage.name or stage.use
+        reserved = {"name": name, "from": list(stage.inputs or (before,))}
+        data["stack"][index] = {**resolved["stack", index].values, **reserved}
+        before = name
+    if "attack" in data:
+        objective = resolved.get(("attack", "objective"))
+        data["attack"] = {
+            **resolved["attack",].values,
+            **({"objective": objective.values} if objective else {}),
+        }
+    complete = Scenario.model_validate(data)
+    for path, part in resolved.items():
+        _choice(complete, path)._plugin = part.plugin
+    complete._source = source
+    return complete
+
+
+def _choice(scenario: Scenario, path: Path) -> Choice:
+    place: Any = scenario
+    for step in path:
+        place = place[step] if isinstance(step, int) else getattr(place, step)
+    assert isinstance(place, Choice)
+    return place
+
+
+def _copied(value: Any) -> Any:
+    """Plain mutable values, tuples as lists."""
+    if isinstance(value, Mapping):
+        return {str(key): _copied(inner) for key, inner in value.items()}
+    return [_copied(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _text(path: FilePath) -> str:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(LARGEST + 1)
+    except FileNotFoundError:
+        near = (
+            nearest(path.name, (entry.name for entry in path.parent.glob("*.y*ml")))
+            if path.parent.is_dir()
+            else None
+        )
+        hint = f"; did you mean {path.parent / near}?" if near else ""
+        raise UserError(f"no such scenario file: {path}{hint}") from None
+    except OSError as error:
+        raise UserError(f"cannot read the scenario {path}: {error.strerror}") from None
+    if len(raw) > LARGEST:
+        raise ScenarioError([Fault(f"larger than {LARGEST:,} bytes; this is no scenario", file=str(path))])
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = raw[: error.start]
+        line = before.count(b"\n") + 1
+        column = error.start - (before.rfind(b"\n") + 1) + 1
+        raise ScenarioError([Fault("not UTF-8 text", "", str(path), line, column)]) from None
