@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from testbed.errors import Fault, did_you_mean, listed, shown
 from testbed.scenario.checks import Found
+from testbed.scenario.sections import Split
 from testbed.scenario.source import Source
 
 if TYPE_CHECKING:
@@ -96,14 +97,13 @@ def _honest(scenario: Scenario, catalog: Catalog) -> Iterator[Found]:
             )
 
 
-def _splits(scenario: Scenario):  # type: ignore[no-untyped-def]
-    """Name → split; without an attack only `evaluate` counts, and `validate` only chooses between seeds."""
+def _splits(scenario: Scenario) -> Iterator[tuple[str, Split]]:
+    """Name and split; without an attack only `evaluate` counts."""
     if scenario.attack is not None:
         yield "optimise", scenario.optimise
-        if len(scenario.seeds) > 1:
-            yield "validate", scenario.validation
+        yield "validate", scenario.validation
     yield "evaluate", scenario.evaluate
 
 
-def _near(name: str, known) -> str:  # type: ignore[no-untyped-def]
+def _near(name: str, known: Collection[str]) -> str:
     return did_you_mean(name, known) or f"known: {listed(known)}"

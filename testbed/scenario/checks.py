@@ -39,7 +39,7 @@ def attack_needs(scenario: Scenario, plugins: Plugins) -> Iterator[Found]:
     if threat is not None and plugin.access > Access.none and not threat.budget.limits():
         units = listed(type(threat.budget).model_fields)
         yield ("threat",), f"the budget names no limit (units: {units})", "add budget: {steps: 40}"
-    if plugin.access >= Access.scores and attack.objective is None:
+    if plugin.access >= Access.scores and not (attack.objective or hasattr(plugin, "objective")):
         yield ("attack",), f"{attack.use} needs an objective", "add objective: {use: first_item}"
 
 

@@ -13,9 +13,11 @@ from testbed.errors import Fault, ScenarioError, UserError, nearest
 from testbed.registry import Registry, installed
 from testbed.scenario import overrides as setting
 from testbed.scenario.checks import CHECKS
+from testbed.scenario.choices import AttackChoice, Choice
 from testbed.scenario.messages import check
-from testbed.scenario.model import Choice, Scenario, Section
+from testbed.scenario.model import SOURCE, Scenario
 from testbed.scenario.options import Resolved, Resolver
+from testbed.scenario.sections import Section
 from testbed.scenario.source import Path, Source
 from testbed.scenario.yaml_source import LARGEST, read
 
@@ -145,7 +147,7 @@ def _complete(scenario: Scenario, resolved: Mapping[Path, Resolved], source: Sou
     """The scenario with plug-in defaults, stage names and inputs filled in, and the plug-ins themselves."""
     data = scenario.as_dict()
     data["catalog"] = resolved["catalog",].values
-    before = "source"
+    before = SOURCE
     for index, stage in enumerate(scenario.stack):
         name = stage.name or stage.use
         reserved = {"name": name, "from": list(stage.inputs or (before,))}
@@ -160,6 +162,7 @@ def _complete(scenario: Scenario, resolved: Mapping[Path, Resolved], source: Sou
     complete = Scenario.model_validate(data)
     for path, part in resolved.items():
         _choice(complete, path)._plugin = part.plugin
+    _attach_own_objective(complete.attack)
     complete._source = source
     return complete
 
@@ -170,6 +173,12 @@ def _choice(scenario: Scenario, path: Path) -> Choice:
         place = place[step] if isinstance(step, int) else getattr(place, step)
     assert isinstance(place, Choice)
     return place
+
+
+def _attach_own_objective(attack: AttackChoice | None) -> None:
+    """An attack may bring its objective along as an option of its own; then that one counts."""
+    if attack is not None and attack.objective is not None and attack.objective._plugin is None:
+        attack.objective._plugin = getattr(attack.plugin, "objective", None)
 
 
 def _copied(value: Any) -> Any:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from testbed.errors import Fault, did_you_mean, listed
-from testbed.scenario.model import Scenario, Section
+from testbed.scenario.model import Scenario
+from testbed.scenario.sections import Section
 from testbed.scenario.source import Path, Source, Spot, dotted
 from testbed.scenario.yaml_source import read
 

@@ -47,10 +47,10 @@ def read(text: str, file: str) -> Source:
         return source
     try:
         node = _Reader(text, file, source.faults).document()
-        _plant(source, (), node.spot, node)
-        source.data = _value(node) if isinstance(node.value, dict) else {}
         if not isinstance(node.value, dict):
-            source.fault((), "a scenario is a mapping of keys to values", "start with `version: 1`")
+            raise _FatalError("a scenario is a mapping of keys to values: start with version: 1", node.spot)
+        _plant(source, (), node.spot, node)
+        source.data = _value(node)
     except _FatalError as error:
         source.faults.append(error.fault)
     except yaml.YAMLError as error:
