@@ -40,7 +40,7 @@ def _field(scenario: Scenario, catalog: Catalog) -> Iterator[Found]:
 
 
 def _requests(scenario: Scenario, catalog: Catalog) -> Iterator[Found]:
-    known = {request.id for request in catalog.requests}
+    known = [request.id for request in catalog.requests]
     for name, split in _splits(scenario):
         for index, request in enumerate(split.requests if isinstance(split.requests, tuple) else ()):
             if request not in known:

@@ -57,7 +57,7 @@ def arms_need(scenario: Scenario, plugins: Plugins) -> Iterator[Found]:
             yield path, "the arm attack needs an attack", "leave it out or add attack: {use: ...}"
         elif arm == "random_tokens" and scenario.attack is None:
             yield path, "the arm random_tokens needs an attack, whose length it takes", "leave it out"
-        elif arm == "honest_text" and scenario.targets is None:
+        elif arm == "honest_text" and scenario.targets is None and scenario.attack is None:
             yield path, "the arm honest_text needs targets", "leave it out or add targets: {items: [...]}"
 
 
@@ -108,6 +108,8 @@ def stack_joins(scenario: Scenario, plugins: Plugins) -> Iterator[Found]:
                 f"nothing takes the ranking of {shown(name)}",
                 "name it in a later stage's from",
             )
+    if len(graph) < len(names):
+        return  # with a name taken twice nobody can say what reads what
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:

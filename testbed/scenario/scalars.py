@@ -45,7 +45,7 @@ def resolve(text: str) -> Scalar:
 
 def _number(text: str) -> Scalar:
     if _INT.fullmatch(text) or _HEX.fullmatch(text):
-        if len(text) > _LONGEST_NUMBER:
+        if len(text.lstrip("+-")) > _LONGEST_NUMBER:
             raise SurpriseError(f'a number of more than {_LONGEST_NUMBER} digits: write "…" for text')
         return int(text, 16) if text.startswith("0x") else int(text)
     if _LEADING_ZERO.fullmatch(text):

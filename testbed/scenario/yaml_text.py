@@ -15,7 +15,8 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: _Dumper, value: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style='"' if needs_quotes(value) else None)
+    style = '"' if needs_quotes(value) or not value.isprintable() else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style)
 
 
 def _number(dumper: _Dumper, value: float) -> yaml.ScalarNode:

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from testbed.scenario import load
+
+SCENARIOS = Path(__file__).parents[2] / "scenarios"
+CHECK = """
+import sys
+from testbed.errors import UserError
+from testbed.scenario import load
+try:
+    load(sys.argv[1])
+except UserError as error:
+    print(error, file=sys.stderr)
+    code = error.exit_code
+else:
+    code = 0
+print([name for name in ("torch", "transformers", "faiss", "scipy", "networkx") if name in sys.modules])
+sys.exit(code)
+"""
+
+
+def shipped(name: str, folder: Path) -> list[str]:
+    """The overrides that a shipped scenario needs to be complete."""
+    if name != "paper_catalog.yaml":
+        return []
+    names = ("ColdBrew Master", "QuickBrew Express", "CaféPro")
+    lines = [f'{{"Name": "{one}", "Description": "Makes coffee.", "Price": "$1"}}' for one in names]
+    (folder / "coffee_machines.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return [f"catalog.path={folder / 'coffee_machines.jsonl'}"]
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in SCENARIOS.glob("*.yaml")))
+def test_shipped_scenarios_are_right_and_fit_their_catalogs(name: str, tmp_path: Path) -> None:
+    scenario = load(SCENARIOS / name, shipped(name, tmp_path))
+    assert scenario.check_against(scenario.catalog.plugin.load()) == []
+    assert scenario.name == name.removesuffix(".yaml").replace("_", "-")
+    assert (SCENARIOS / name).read_text().startswith("# ")
+
+
+def test_the_paper_catalog_has_to_be_named() -> None:
+    with pytest.raises(Exception, match=r"paper_catalog.yaml:\d+:\d+: catalog.path: this key is missing"):
+        load(SCENARIOS / "paper_catalog.yaml")
+
+
+def answer(path: Path) -> tuple[subprocess.CompletedProcess[str], float]:
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", CHECK, str(path)], capture_output=True, text=True, check=False
+    )
+    return done, time.perf_counter() - start
+
+
+def test_a_malformed_scenario_is_answered_at_once_and_nothing_heavy_is_imported(tmp_path: Path) -> None:
+    text = (SCENARIOS / "coffee_sts.yaml").read_text()
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(text.replace("tokens: 20", "tokenz: 20").replace("coffee_machines", "cofee_machines"))
+    runs = [answer(broken) for _ in range(3)]
+    done = runs[0][0]
+    assert done.returncode == 2, done.stderr
+    assert "catalog.use: unknown catalog 'cofee_machines'; did you mean 'coffee_machines'?" in done.stderr
+    assert "attack.tokenz: unknown key 'tokenz'; did you mean 'tokens'?" in done.stderr
+    assert done.stdout == "[]\n"
+    assert (
+        statistics.median(seconds for _, seconds in runs) < 1.5
+    )  # 0.25 on a quiet machine; 0.5 is the promise
+
+
+def test_a_right_scenario_is_read_without_anything_heavy() -> None:
+    done, _ = answer(SCENARIOS / "coffee_sts.yaml")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
+
+
+def test_the_check_for_heavy_imports_can_fail() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import networkx\n" + CHECK, str(SCENARIOS / "quick.yaml")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "['networkx']\n"
