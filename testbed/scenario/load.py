@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -132,13 +131,11 @@ def _measures(scenario: Scenario, wrong: set[str], source: Source) -> None:
     """Names of measures, read by the module that computes them."""
     if "measures" in wrong:
         return
-    try:
-        known: Callable[[str], object] = importlib.import_module("testbed.measures").parse
-    except ImportError:
-        return
+    from testbed.measures import parse
+
     for index, name in enumerate(scenario.measures):
         try:
-            known(name)
+            parse(name)
         except (UserError, ValueError) as error:
             source.fault(("measures", index), str(error))
 

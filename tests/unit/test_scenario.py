@@ -183,6 +183,13 @@ def test_one_fault_says_where_and_what(old: str, new: str, expected: list[str]) 
     assert faults(GOOD.replace(old, new)) == expected
 
 
+def test_unknown_measures_are_faults_at_their_place() -> None:
+    assert faults(GOOD + "measures: [RR, lft@1, lift@0]\n") == [
+        "s.yaml:11:16: measures.1: unknown measure 'lft@1'; did you mean 'lift@1'?",
+        "s.yaml:11:23: measures.2: measure 'lift@0': lift takes a cutoff that is a whole number from 1; did you mean 'lift@1'?",
+    ]
+
+
 def test_requests_of_different_splits() -> None:
     text = (
         GOOD + "optimise: {requests: [r1]}\nvalidate: {requests: [r2, r1]}\nevaluate: {requests: [r3, r2]}\n"
