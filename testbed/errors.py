@@ -47,7 +47,7 @@ class Fault:
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
         text = ": ".join(part for part in (where, self.path, self.message) if part)
-        return f"{text}; {self.hint}" if self.hint else text
+        return visible(f"{text}; {self.hint}" if self.hint else text)
 
 
 class ScenarioError(UserError):
@@ -77,6 +77,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def hinted(message: str, word: str, known: Iterable[str]) -> str:
     """The message with `; did you mean 'x'?` behind it where something is near."""
     return "; ".join(filter(None, (message, did_you_mean(word, known))))
+
+
+def visible(text: str) -> str:
+    """The text on one line, with control and bidirectional characters escaped: safe for a terminal."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def shown(value: object, limit: int = 60) -> str:
