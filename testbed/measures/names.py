@@ -1,0 +1,106 @@
+"""Measures by name: `nDCG@10`, `lift@1`, `promoted`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache
+
+from testbed.errors import UserError, nearest, shown
+from testbed.measures import movement
+from testbed.measures.base import Measure
+from testbed.measures.exposure import EXPOSURE
+from testbed.measures.exposure_taken import EXPOSURE_TAKEN
+from testbed.measures.harm import harm
+from testbed.measures.kendall import KENDALL
+from testbed.measures.listed import LISTED
+from testbed.measures.margin import MARGIN
+from testbed.measures.order import POSITION_BIAS, RANK_VARIANCE
+from testbed.measures.quality import quality
+from testbed.measures.target_rr import TARGET_RR
+from testbed.measures.top import lift, top
+from testbed.measures.utility_loss import utility_loss
+from testbed.measures.violation import violation
+
+PLAIN: dict[str, Measure] = {
+    measure.name: measure
+    for measure in (
+        movement.PROMOTED,
+        movement.DEMOTED,
+        movement.UNCHANGED,
+        movement.NET,
+        movement.ENTERED,
+        movement.DROPPED,
+        EXPOSURE,
+        TARGET_RR,
+        MARGIN,
+        LISTED,
+        KENDALL,
+        EXPOSURE_TAKEN,
+        POSITION_BIAS,
+        RANK_VARIANCE,
+    )
+}
+CUT: dict[str, tuple[Callable[[int], Measure], int | None]] = {
+    "top": (top, None),
+    "lift": (lift, None),
+    "violation": (violation, None),
+    "harm": (harm, 10),
+    "utility_loss": (utility_loss, 10),
+}
+"""Families with a cutoff, and the cutoff meant when none is written; None: one must be written."""
+QUALITY = ("nDCG@10", "RR", "AP", "P@1", "P@5", "R@10", "Success@1", "Success@5")
+
+
+def names() -> tuple[str, ...]:
+    """Names to show people; any whole cutoff from 1 is taken, and any measure of ir-measures."""
+    cut = [
+        f"{name}@{k}" if default is None else name for name, (_, default) in CUT.items() for k in _shown(name)
+    ]
+    return (*cut, *PLAIN, *QUALITY)
+
+
+@cache
+def parse(name: str) -> Measure:
+    """The measure that a name stands for. UserError with the nearest right spelling otherwise."""
+    if name in PLAIN:
+        return PLAIN[name]
+    family, at, cutoff = name.partition("@")
+    if family in CUT:
+        make, default = CUT[family]
+        if not at and default is not None:
+            return make(default)
+        if not re.fullmatch(r"[1-9]\d{0,8}", cutoff, re.ASCII):
+            raise UserError(
+                f"measure {shown(name)}: {family} takes a cutoff that is a whole number from 1; "
+                f"did you mean {f'{family}@1'!r}?"
+            )
+        return make(int(cutoff))
+    try:
+        if len(name) > 100:
+            raise ValueError("the name is too long")
+        return quality(name)
+    except ValueError as error:
+        raise _unknown(name, str(error)) from None
+
+
+def _unknown(name: str, reason: str) -> UserError:
+    """A name with wrong parameters keeps the reason; any other gets a suggestion."""
+    import ir_measures
+
+    family, at, cutoff = name.partition("@")
+    if family.partition("(")[0] in ir_measures.measures.registry:
+        return UserError(f"measure {shown(name)}: {reason}")
+    known = (*ir_measures.measures.registry, *CUT, *names())
+    close = nearest(family, [entry.partition("@")[0] for entry in known])
+    if close is not None:
+        plain = close in PLAIN or not at
+        close = close if plain else f"{close}{at}{cutoff}"
+        if close in CUT and CUT[close][1] is None:
+            close = f"{close}@1"
+        return UserError(f"unknown measure {shown(name)}; did you mean {close!r}?")
+    return UserError(f"unknown measure {shown(name)}; some that exist: {', '.join(names())}")
+
+
+def _shown(name: str) -> tuple[int, ...]:
+    return (1, 3) if name in ("top", "lift") else (1,)

@@ -1,0 +1,80 @@
+"""Ranking quality against the judgements, computed by ir-measures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from testbed.measures.base import Level, Seen, Values
+
+UNBOUNDED = frozenset({"NumQ", "NumRel", "NumRet", "NumRelRet", "SDCG", "INST", "INSQ", "BPM"})
+
+
+def quality(name: str) -> Level:
+    """A measure of ir-measures by its name: nDCG@10, RR, AP, P@5, R@10, Success@1, …
+
+    Gains and discounts are those of ir-measures (nDCG: linear gain, log2 discount, as in trec_eval;
+    MacAvaney, Macdonald & Ounis 2022, ECIR). ValueError with the reason when ir-measures cannot compute it.
+    """
+    measure = _parsed(name)
+    bounds = None if measure.NAME in UNBOUNDED else (0.0, 1.0)
+
+    def values(seen: Sequence[Seen]) -> Values:
+        return evaluate(measure, seen)
+
+    return Level(str(measure), "quality", bounds, False, values)
+
+
+def evaluate(measure: Any, seen: Sequence[Seen]) -> Values:
+    """(n,) values. Undefined for requests without a relevant item; empty rankings get the measure's default.
+
+    Unlisted items are absent from the run; scores handed over fall with the rank, so ties cannot arise.
+    """
+    found = np.full(len(seen), np.nan)
+    judged = {
+        str(row): dict(one.relevance)
+        for row, one in enumerate(seen)
+        if one.relevance is not None and any(grade > 0 for grade in one.relevance.values())
+    }
+    if not judged:
+        return found
+    run = {
+        row: {item: float(len(ranking) - position) for position, item in enumerate(ranking)}
+        for row in judged
+        if (ranking := seen[int(row)].ranking)
+    }
+    for metric in _provider().iter_calc([measure], judged, run):
+        found[int(metric.query_id)] = metric.value
+    return found
+
+
+def _parsed(name: str) -> Any:
+    import ir_measures
+
+    try:
+        measure = ir_measures.parse_measure(name)
+        cutoff = measure.params.get("cutoff")
+        needed = measure.SUPPORTED_PARAMS.get("cutoff")
+        if cutoff is None and needed is not None and needed.required:
+            raise ValueError(f"it takes a cutoff; did you mean {f'{name}@10'!r}?")
+        measure.validate_params()
+    except (ValueError, NameError, AssertionError, KeyError, TypeError, RecursionError, MemoryError) as error:
+        raise ValueError(str(error)) from None
+    if cutoff is not None and cutoff < 1:
+        raise ValueError("the cutoff must be at least 1")
+    if not _provider().supports(measure):
+        raise ValueError("ir-measures has no installed provider for it")
+    return measure
+
+
+@cache
+def _provider() -> Any:
+    """The providers that compute in this process; others start external programs on temporary files."""
+    import ir_measures
+
+    return ir_measures.providers.FallbackProvider(
+        [ir_measures.pytrec_eval, ir_measures.judged, ir_measures.compat]
+    )
