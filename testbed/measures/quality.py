@@ -76,5 +76,5 @@ def _provider() -> Any:
     import ir_measures
 
     return ir_measures.providers.FallbackProvider(
-        [ir_measures.pytrec_eval, ir_measures.judged, ir_measures.compat]
+        [ir_measures.pytrec_eval, ir_measures.judged, ir_measures.compat, ir_measures.msmarco]
     )

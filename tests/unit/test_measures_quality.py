@@ -18,7 +18,7 @@ def _level(name: str) -> Level:
     return measure
 
 
-@pytest.mark.parametrize("name", [*QUALITY, "nDCG", "Rprec", "AP(rel=2)"])
+@pytest.mark.parametrize("name", [*QUALITY, "RR@5", "nDCG", "Rprec", "AP(rel=2)"])
 def test_agrees_with_ir_measures(name: str) -> None:
     rng = np.random.default_rng(7)
     items = [f"i{n}" for n in range(15)]
