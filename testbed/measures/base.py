@@ -83,9 +83,13 @@ class Change(Measure):
 
 @dataclass(frozen=True, repr=False)
 class Paired(Measure):
-    """A number for two rankings of one situation. `function`: (before, after) → value, nan if undefined."""
+    """A number for two rankings of one situation. `function`: (before, after) → value, nan if undefined.
+
+    `signed`: 0 means no effect and both directions can happen, so that a test against 0 makes sense.
+    """
 
     function: Callable[[Seen, Seen], float] = lambda before, after: float("nan")
+    signed: bool = False
 
     def effect(self, before: Sequence[Seen], after: Sequence[Seen]) -> Values:
         """(n,) values; nan where undefined."""

@@ -22,7 +22,7 @@ def _total(before: Seen, after: Seen) -> float:
     return sum(taken(before, after).values())
 
 
-EXPOSURE_TAKEN = Paired("exposure_taken", "harm", None, False, _total)
+EXPOSURE_TAKEN = Paired("exposure_taken", "harm", None, False, _total, signed=True)
 """Exposure all rivals together lost in a pair. Equals the target's gain when everything is always listed."""
 
 

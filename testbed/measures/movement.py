@@ -47,7 +47,7 @@ DEMOTED = Paired("demoted", "effect", (0, 1), True, _demoted)
 """Share of pairs in which it worsened; dropping out counts."""
 UNCHANGED = Paired("unchanged", "effect", (0, 1), True, _unchanged)
 """Share of pairs with the same rank; twice unlisted counts. promoted + demoted + unchanged = 1."""
-NET = Paired("net", "effect", (-1, 1), True, _net)
+NET = Paired("net", "effect", (-1, 1), True, _net, signed=True)
 """promoted − demoted."""
 ENTERED = Paired("entered", "effect", (0, 1), True, _entered)
 """Share of pairs in which the target was unlisted before and is listed after."""

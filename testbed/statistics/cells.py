@@ -1,4 +1,4 @@
-"""Measured values in the layout of the experiment: blocks (target × seed) crossed with requests and orders."""
+"""Measured values in the layout of an experiment: blocks (target × seed) × requests × orders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 class Cells:
     """`values`: (A, Q, O) by block, request, order; nan where nothing was measured.
 
-    `targets`: (A,) index of the target that each block belongs to; the blocks of one target are its attack seeds.
+    `targets`: (A,) index of each block's target; the blocks of one target are its attack seeds.
     """
 
     values: Array
@@ -42,7 +42,7 @@ class Cells:
 
     @cached_property
     def situations(self) -> int:
-        """Distinct (target, request, order) with a value: pairs that share a prompt but for the seed count once."""
+        """Distinct (target, request, order) with a value; attack seeds of one situation count once."""
         indices = np.asarray(self.targets)
         return sum(int(self.known[indices == target].any(axis=0).sum()) for target in set(self.targets))
 
@@ -54,9 +54,12 @@ class Cells:
             np.nanmean(self.values[rows].reshape(int(rows.sum()), -1), axis=1) if rows.any() else np.empty(0)
         )
 
+    def _holding(self, axes: tuple[int, int]) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+        return np.asarray(self.known.any(axis=axes))
+
     def trimmed(self) -> Cells:
         """Without blocks, requests and orders that have no value at all."""
-        blocks, requests, orders = (self.known.any(axis=axes) for axes in ((1, 2), (0, 2), (0, 1)))
+        blocks, requests, orders = (self._holding(axes) for axes in ((1, 2), (0, 2), (0, 1)))
         if blocks.all() and requests.all() and orders.all():
             return self
         kept = tuple(target for target, keep in zip(self.targets, blocks, strict=True) if keep)

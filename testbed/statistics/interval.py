@@ -23,8 +23,8 @@ CLOPPER_PEARSON = "clopper-pearson"
 class Interval:
     """An estimate with its interval.
 
-    `low`, `high`: None where no interval can be given. `n`: values averaged. `blocks`: target × seed blocks among
-    them. `over`: the factors that the interval generalises over (others are held fixed). `method`: how it was
+    `low`, `high`: None where no interval can be given. `n`: values averaged, in `blocks` of target × seed.
+    `over`: the factors that the interval generalises over, others being held fixed. `method`: how it was
     computed, '' for none.
     """
 
@@ -58,7 +58,10 @@ class Intervals:
     def of(
         self, cells: Cells, bounds: tuple[float, float] | None = None, *, binary: bool = False
     ) -> Interval:
-        """The mean of the cells with its interval. `bounds` of single values clip it; `binary` see `_floor`."""
+        """The mean of the cells with its interval, clipped to the `bounds` of single values.
+
+        `binary`: values are 0 or 1, or differences of such, so rare events get a floor (`_floor`).
+        """
         cells = cells.trimmed()
         if not cells.n:
             return Interval(None)
@@ -80,8 +83,8 @@ class Intervals:
     ) -> tuple[float, float]:
         """Percentiles of the bootstrap, stretched about the estimate to the right variance and Student's t.
 
-        The plain percentile interval has two faults with few units: it counts residual noise up to three times
-        (Owen 2007), and it cannot see that 2 seeds say little about the next one. Both are mended by a factor;
+        The plain percentile interval has two faults with few units: it counts residual noise up to three
+        times (Owen 2007), and it cannot see that 2 seeds say little about the next one. A factor mends both;
         the shape of the bootstrap distribution (its skew near 0 and 1) is kept.
         """
         from scipy import stats

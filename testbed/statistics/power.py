@@ -8,7 +8,7 @@ import numpy as np
 def mcnemar_power(n: int, gains: float, losses: float, alpha: float = 0.05) -> float:
     """Chance that the exact two-sided McNemar test on n independent pairs rejects at `alpha`.
 
-    `gains`: P(0 → 1), `losses`: P(1 → 0) of a pair. Sums over the number of discordant pairs; no approximation.
+    `gains`: P(0 → 1), `losses`: P(1 → 0) of a pair. Sums over the number of discordant pairs: exact.
     """
     from scipy import stats
 
@@ -16,9 +16,9 @@ def mcnemar_power(n: int, gains: float, losses: float, alpha: float = 0.05) -> f
     if n < 1 or discordant <= 0:
         return 0.0
     m = np.arange(n + 1)
-    # Largest count of the rarer kind at which the test still rejects, per number of discordant pairs; −1: never.
-    critical = stats.binom.ppf(alpha / 2, m, 0.5) - 1
-    critical += 2 * stats.binom.cdf(critical + 1, m, 0.5) <= alpha
+    # Largest count of the rarer kind at which the test still rejects, per number of discordant pairs m.
+    nearest = np.asarray(stats.binom.ppf(alpha / 2, m, 0.5))
+    critical = np.where(2 * stats.binom.cdf(nearest, m, 0.5) <= alpha, nearest, nearest - 1)
     share = gains / discordant
     rejects = stats.binom.cdf(critical, m, share) + stats.binom.sf(m - critical - 1, m, share)
     rejects = np.where(critical >= 0, rejects, 0.0)
@@ -35,7 +35,7 @@ def rates(before: float, after: float, *, demotes: bool = True) -> tuple[float, 
 def detectable(
     n: int, before: float, *, power: float = 0.8, demotes: bool = True, alpha: float = 0.05
 ) -> float | None:
-    """Smallest rise of a top-k rate above `before` that n pairs detect with this power; None: none would be."""
+    """Smallest rise of a top-k rate above `before` that n pairs detect with this power, or None."""
 
     def reached(after: float) -> bool:
         return mcnemar_power(n, *rates(before, after, demotes=demotes), alpha) >= power

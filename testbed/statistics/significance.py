@@ -13,7 +13,7 @@ MOST_ENUMERATED = 14
 
 @dataclass(frozen=True, slots=True)
 class TestResult:
-    """Two-sided `p`, and the smallest `p_min` that this many blocks could have given. `method` names the test."""
+    """Two-sided `p`, the smallest `p_min` that this many blocks or pairs could have given, and the test."""
 
     __test__ = False
 
