@@ -6,19 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from retrievers.llm.likelihood import branches
 from retrievers.llm.readings import Prompt, Reply
 from testbed.language import LanguageModel, Row
 from testbed.types import Usage
 
 
-def reader(temperature: float) -> ConstrainedReading:
-    """Greedy at temperature 0, otherwise sampled from the renormalised distribution over the trie's tokens."""
-    return ConstrainedReading(temperature)
-
-
 class ConstrainedReading:
-    """Decodes without replacement. One pass per line gives the conditionals at every node of the trie."""
+    """Decodes without replacement: greedy at temperature 0, else sampled from the trie's renormalised tokens.
+
+    One pass per line gives the conditionals at every node of the trie.
+    """
 
     def __init__(self, temperature: float) -> None:
         self.temperature = temperature
@@ -28,7 +25,7 @@ class ConstrainedReading:
 
     def _decode(self, model: LanguageModel, prompt: Prompt) -> Reply:
         rng = np.random.default_rng(prompt.seed)
-        names = branches(model, prompt.names)
+        names = prompt.answers
         text = list(prompt.token_ids)
         prefix = model.prefix(text[:-1])
         left = list(range(len(names)))

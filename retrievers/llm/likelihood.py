@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from retrievers.llm.readings import Prompt, Reply, answers, best_first
+from retrievers.llm.readings import Prompt, Reply, best_first
 from testbed.language import LanguageModel, Row
 from testbed.language.sharing import log_probs
 from testbed.types import Usage
@@ -12,7 +12,7 @@ from testbed.types import Usage
 
 def read(model: LanguageModel, prompts: Sequence[Prompt]) -> list[Reply]:
     """Every name is a branch of its prompt, so one pass gives the full ranking."""
-    rows = [Row(prompt.token_ids, tuple(branches(model, prompt.names))) for prompt in prompts]
+    rows = [Row(prompt.token_ids, prompt.answers) for prompt in prompts]
     parts, computed = log_probs(model, rows)
     shares = _shares(computed, len(prompts))
     replies = []
@@ -22,11 +22,6 @@ def read(model: LanguageModel, prompts: Sequence[Prompt]) -> list[Reply]:
         usage = Usage(tokens=tokens_of(row), computed=share)
         replies.append(Reply(ranking, tuple(scores[index] for index in ranking), usage=usage))
     return replies
-
-
-def branches(model: LanguageModel, names: Sequence[str]) -> list[tuple[int, ...]]:
-    """Answer tokens of each name. The opening ends where a new word starts, so they tokenise apart from it."""
-    return [tuple(ids) for ids in model.encode_many(answers(names))]
 
 
 def tokens_of(row: Row) -> int:

@@ -14,12 +14,13 @@ from testbed.types import Status, Usage
 class Prompt:
     """What is asked of the model once.
 
-    `token_ids`: the whole prompt, answer opening included. `names`: the listed names in presentation order.
-    `parts`: one prompt per listing for readings that ask about each listing alone.
+    `token_ids`: the whole prompt, answer opening included. `names`: the listed names in presentation order,
+    `answers`: the tokens that name each. `parts`: one prompt per listing for readings that ask about each alone.
     """
 
     token_ids: tuple[int, ...]
     names: tuple[str, ...]
+    answers: tuple[tuple[int, ...], ...]
     parts: tuple[tuple[int, ...], ...] = ()
     seed: int = 0
 
@@ -44,11 +45,3 @@ class Reading(Protocol):
 def best_first(scores: Sequence[float]) -> tuple[int, ...]:
     """Indices by falling score; ties keep presentation order."""
     return tuple(sorted(range(len(scores)), key=lambda index: -scores[index]))
-
-
-def answers(names: Sequence[str]) -> list[str]:
-    """What follows the answer's opening for each name: a space, the name, and the line break that ends it.
-
-    The terminator keeps "QuickBrew" from beating "QuickBrew Express" by being shorter.
-    """
-    return [f" {name}\n" for name in names]

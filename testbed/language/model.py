@@ -110,6 +110,16 @@ class LanguageModel:
         ids: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
         return ids
 
+    def continuations(self, opening: str, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """Tokens of each text where it follows `opening` (which may merge with nothing that comes after it)."""
+        stem = self.encode(opening) if opening else []
+        whole = self.encode_many([opening + text for text in texts])
+        alone = self.encode_many(list(texts))
+        return [
+            tuple(ids[len(stem) :]) if ids[: len(stem)] == stem and len(ids) > len(stem) else tuple(own)
+            for ids, own in zip(whole, alone, strict=True)
+        ]
+
     def decode(self, token_ids: Tokens) -> str:
         """Text of token ids, special tokens left in."""
         text: str = self.tokenizer.decode(list(token_ids), clean_up_tokenization_spaces=False)
@@ -170,6 +180,14 @@ class LanguageModel:
         with torch.inference_mode():
             # inputs are scaled embeddings in some models (Gemma): the scale is the same for all tokens
             return (slope[0] @ self.embeddings.T).float(), float(value.detach())
+
+    def generate(
+        self, token_ids: Tokens, *, max_new_tokens: int, temperature: float = 0.0, seed: int = 0
+    ) -> list[int]:
+        """New tokens after a prompt, up to the end-of-text token; greedy at temperature 0."""
+        from testbed.language.decoding import decode
+
+        return decode(self, token_ids, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
 
     def _hidden(
         self,

@@ -1,0 +1,105 @@
+"""Greedy coordinate gradient on text (Zou et al. 2023, arXiv 2307.15043), over several orders and requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from testbed.protocols import Access, AttackPlugin, Step, Surface, Victim
+from testbed.types import Situation, Target
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class GCG(AttackPlugin):
+    """Swap the tokens that the gradient points at and keep the best text (Zou et al. 2023; Kumar & Lakkaraju 2024).
+
+    Works on text: a candidate that is not the same tokens once rendered in place is never scored. Each step
+    takes the gradient on `gradient_situations` situations, scores all candidates on `screen_situations`
+    of them, and the best `finalists` on all; the best finalist becomes the current text. The steps
+    yielded carry the mean objective over all situations.
+    """
+
+    access: ClassVar[Access] = Access.gradients
+
+    tokens: int = Field(default=20, ge=1, le=500)
+    """Length of the text in the victim's tokens."""
+    width: int = Field(default=64, ge=1)
+    """Candidates a step."""
+    top_k: int = Field(default=128, ge=1)
+    """Tokens to draw from per position."""
+    swaps: int = Field(default=1, ge=1)
+    """Positions changed in a candidate."""
+    finalists: int = Field(default=4, ge=1)
+    """Candidates that are scored on every situation."""
+    gradient_situations: int = Field(default=1, ge=1)
+    """Situations a gradient is averaged over; they take turns."""
+    screen_situations: int = Field(default=1, ge=1)
+    """Situations on which all candidates are scored; they take turns."""
+    initial: str = "*"
+    """Repeated to fill the length, or a whole text to start from."""
+    ascii_only: bool = True
+    banned_words: tuple[str, ...] = ()
+    """Words that must not appear in the text, ignoring case."""
+
+    def __call__(
+        self, targets: Sequence[Target], victim: Victim, rng: np.random.Generator
+    ) -> Iterator[Step]:
+        from attacks.candidates import forbidden, promising, propose
+
+        target = targets[0]
+        ((_, surface),) = victim.surfaces().items()
+        mask = forbidden(surface.pieces, ascii_only=self.ascii_only, banned=self.banned_words)
+        text = start(surface, self.initial, self.tokens)
+        yield Step(target.edit(text), _mean(victim.objective([target.edit(text)])))
+        turn = 0
+        while True:
+            some = take(victim.situations, turn, self.gradient_situations)
+            screen = take(victim.situations, turn, self.screen_situations)
+            turn += 1
+            found = victim.gradients(target.edit(text), some)
+            if not found:
+                return
+            ((_, gradient),) = found.items()
+            choices = promising(gradient.gradient, mask, self.top_k)
+            texts = propose(
+                gradient.token_ids, choices, self.width, surface, rng,
+                swaps=self.swaps, reject=self.banned_words,
+            )  # fmt: skip
+            if not texts:
+                return
+            if len(texts) > self.finalists and len(screen) < len(victim.situations):
+                losses = victim.objective([target.edit(text) for text in texts], screen).mean(axis=1)
+                texts = [texts[index] for index in losses.argsort(kind="stable")[: self.finalists]]
+            losses = victim.objective([target.edit(text) for text in texts]).mean(axis=1)
+            text = texts[int(losses.argmin())]
+            yield Step(target.edit(text), float(losses.min()))
+
+
+def start(surface: Surface, initial: str, tokens: int) -> str:
+    """A text of `tokens` tokens to begin with: `initial` itself when it has them, else repeated.
+
+    ValueError when repeating it never survives at that length.
+    """
+    (whole,) = surface.encode([initial])
+    if whole is not None and len(whole) == tokens:
+        return initial
+    for joint in (" ", ""):
+        text = joint.join([initial] * tokens)
+        (ids,) = surface.encode([text])
+        if ids is not None and len(ids) == tokens:
+            return text
+    raise ValueError(f"initial text {initial!r} does not fill {tokens} tokens; try another, such as '!' or 'x'")
+
+
+def take(situations: Sequence[Situation], turn: int, count: int) -> list[Situation]:
+    """`count` situations, going round."""
+    count = min(count, len(situations))
+    return [situations[(turn * count + offset) % len(situations)] for offset in range(count)]
+
+
+def _mean(losses: np.ndarray) -> float:
+    return float(losses.mean())

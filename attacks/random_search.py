@@ -1,0 +1,70 @@
+"""Random search on scores or ranks, without any view into the model (Andriushchenko et al. 2024, arXiv 2404.02151)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from testbed.protocols import Access, AttackPlugin, Step, Victim
+from testbed.types import Intervention, Target
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class RandomSearch(AttackPlugin):
+    """Change words at random and keep what ranks (or scores) better.
+
+    Words come from the requests that the attacker may use, the listing itself and `words`. Under
+    `signal: ranks` the loss is the mean of 1 − exposure, exposure = 1 / log2(1 + rank), 0 when unlisted.
+    """
+
+    access: ClassVar[Access] = Access.ranks
+
+    length: int = Field(default=12, ge=1)
+    """Words in the text."""
+    width: int = Field(default=8, ge=1)
+    """Candidates a step."""
+    signal: Literal["ranks", "scores"] = "ranks"
+    """What is asked of the victim; `scores` needs that access."""
+    words: tuple[str, ...] = ("best", "recommended", "top", "first", "choice", "perfect", "ideal", "1.")
+    """Further words to draw from."""
+
+    def __call__(
+        self, targets: Sequence[Target], victim: Victim, rng: np.random.Generator
+    ) -> Iterator[Step]:
+        target = targets[0]
+        pool = self._pool(target, victim)
+        current = [pool[index] for index in rng.integers(len(pool), size=self.length)]
+        best = self._losses(victim, [target.edit(" ".join(current))])[0]
+        yield Step(target.edit(" ".join(current)), best)
+        while True:
+            drafts = [self._mutated(current, pool, rng) for _ in range(self.width)]
+            losses = self._losses(victim, [target.edit(" ".join(draft)) for draft in drafts])
+            winner = min(range(len(drafts)), key=losses.__getitem__)
+            if losses[winner] <= best:
+                current, best = drafts[winner], losses[winner]
+            yield Step(target.edit(" ".join(current)), best)
+
+    def _losses(self, victim: Victim, interventions: Sequence[Intervention]) -> list[float]:
+        if self.signal == "scores":
+            return [float(loss) for loss in victim.objective(interventions).mean(axis=1)]
+        from math import log2
+
+        return [
+            sum(1 - (1 / log2(1 + rank) if rank else 0.0) for rank in ranks) / len(ranks)
+            for ranks in victim.ranks(interventions)
+        ]
+
+    def _pool(self, target: Target, victim: Victim) -> list[str]:
+        texts = [*victim.listing(target.item_id).values(), *self.words]
+        texts += [victim.request(situation).text for situation in victim.situations]
+        return list(dict.fromkeys(word for text in texts for word in text.split()))
+
+    def _mutated(self, words: Sequence[str], pool: Sequence[str], rng: np.random.Generator) -> list[str]:
+        changed = list(words)
+        for position in rng.choice(len(changed), size=int(rng.integers(1, 3)) if len(changed) > 1 else 1, replace=False):
+            changed[position] = pool[int(rng.integers(len(pool)))]
+        return changed

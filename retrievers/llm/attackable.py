@@ -1,0 +1,133 @@
+"""What an attacker with access may ask of the recommender: losses of many variants, gradients, the tokenizer's view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from retrievers.llm.readings import Prompt
+from retrievers.llm.surface import ListingSurface, inserted
+from testbed.language import Prefix, Row, common_prefix
+from testbed.language.sharing import WORTH, shared_length
+from testbed.protocols import Context, Objective, Probe, Scores, TokenGradient
+from testbed.types import Listing, Slate, Target, Usage
+
+if TYPE_CHECKING:
+    from retrievers.llm.stage import Recommender
+
+
+class Attackable:
+    """Scores and gradients of a recommender, in its own presentation order and tokenisation."""
+
+    def __init__(self, stage: Recommender) -> None:
+        self.stage, self.model = stage, stage.model
+        self.pointwise = stage.options.reading == "pointwise"
+        self.words = tuple(tuple(ids) for ids in self.model.encode_many(["Yes", "No"]))
+
+    def losses(self, probe: Probe, objective: Objective) -> tuple[np.ndarray, Usage]:
+        """Objective of each variant: (len(probe.slates),)."""
+        shown = [self.stage.present(probe.context, slate) for slate in probe.slates]
+        places = [_place(slate, probe.context.target_id) for slate in shown]
+        asked = [index for index, place in enumerate(places) if place is not None]
+        losses = np.full(len(shown), np.inf)
+        if not asked:
+            return losses, Usage()
+        prompts = self.stage.prompts([probe.context] * len(asked), [shown[index] for index in asked])
+        wanted = [(prompt, places[index]) for prompt, index in zip(prompts, asked, strict=True)]
+        rows = [row for prompt, place in wanted for row in self.rows(prompt, place or 0, objective.rivals)]
+        prefix, cached = self._prefix(probe.context, rows)
+        cut = [replace(row, trunk=row.trunk[len(prefix) :]) for row in rows]
+        found = [[part.sum() for part in row] for row in self.model.log_probs(prefix, cut)]
+        per_prompt = len(rows) // len(prompts)
+        for index, (prompt, place), start in zip(asked, wanted, range(0, len(rows), per_prompt), strict=True):
+            scores = self.scores(torch.stack([torch.stack(row) for row in found[start : start + per_prompt]]),
+                                 prompt, place or 0, objective.rivals)  # fmt: skip
+            losses[index] = float(objective(scores)[0])
+        tokens = sum(len(row.trunk) + sum(map(len, row.branches)) for row in rows)
+        return losses, Usage(tokens=tokens, computed=cached + sum(row.width for row in cut))
+
+    def gradient(
+        self, context: Context, slate: Slate, target: Target, objective: Objective
+    ) -> tuple[TokenGradient, Usage]:
+        """Gradient with respect to the one-hot tokens of the target's edit: (L, V). ValueError without an edit."""
+        shown = self.stage.present(context, slate)
+        place = _place(shown, target.item_id)
+        if place is None:
+            raise ValueError("the target is not in the slate")
+        bare = _without_edit(shown, place, self.stage.catalog.fields(target.item_id), target)
+        edited, clean = self.stage.prompts([context, context], [shown, bare])
+        rows = self.rows(edited, place, objective.rivals)
+        own = place if self.pointwise and objective.rivals else 0
+        span = inserted(rows[own].trunk, self.rows(clean, place, objective.rivals)[own].trunk)
+        if span.start == span.stop:
+            raise ValueError("the target carries no edit")
+        prefix, cached = self._prefix(context, [Row(rows[own].trunk[: span.start + 1], ())])
+        prefix = prefix.truncated(min(len(prefix), span.start))
+        row = replace(rows[own], trunk=rows[own].trunk[len(prefix) :])
+        constant = self._rivals(rows, own) if self.pointwise and objective.rivals else None
+
+        def loss(found: torch.Tensor) -> torch.Tensor:
+            if constant is not None:
+                found = torch.cat([constant[:own], found, constant[own:]])
+            return objective(self.scores(found, edited, place, objective.rivals))
+
+        shift = slice(span.start - len(prefix), span.stop - len(prefix))
+        slope, value = self.model.gradient(prefix, row, shift, loss)
+        tokens = len(rows[own].trunk) + sum(map(len, row.branches))
+        usage = Usage(gradient_calls=1, tokens=tokens, computed=cached + row.width)
+        return TokenGradient(rows[own].trunk[span], slope, value), usage
+
+    def surface(self, target: Target) -> ListingSurface:
+        """How text in the target's field is tokenised where it stands."""
+        return ListingSurface(self.model, self.stage.renderer, self.stage.catalog, target)
+
+    def rows(self, prompt: Prompt, place: int, rivals: bool) -> list[Row]:
+        """What has to be scored for one prompt: one row listwise, one per listing pointwise."""
+        if self.pointwise:
+            parts = prompt.parts if rivals else prompt.parts[place : place + 1]
+            return [Row(part, self.words) for part in parts]
+        return [Row(prompt.token_ids, prompt.answers if rivals else prompt.answers[place : place + 1])]
+
+    def scores(self, found: torch.Tensor, prompt: Prompt, place: int, rivals: bool) -> Scores:
+        """Summed log-probabilities as scores: listwise (1, names), pointwise (listings, yes and no)."""
+        column = place if rivals else 0
+        if self.pointwise:
+            total = (found[:, 0] - found[:, 1])[None]
+            return Scores(total, torch.ones(total.shape[1]), column)
+        answers = prompt.answers if rivals else prompt.answers[place : place + 1]
+        return Scores(found, torch.tensor([float(len(answer)) for answer in answers], device=found.device), column)
+
+    def _rivals(self, rows: Sequence[Row], own: int) -> torch.Tensor:
+        others = [row for index, row in enumerate(rows) if index != own]
+        return self.model.score(Prefix(), others) if others else torch.zeros(0, len(self.words))
+
+    def _prefix(self, context: Context, rows: Sequence[Row]) -> tuple[Prefix, int]:
+        """What the rows share, kept for the trial; rebuilt when more is shared than is at hand."""
+        place = ("prefix", id(self.stage), context.situation)
+        length = shared_length([row.trunk for row in rows])
+        kept: Prefix = context.memo.get(place, Prefix())
+        usable = min(common_prefix(kept.token_ids, rows[0].trunk), length)
+        if length - usable < WORTH:
+            return kept.truncated(usable), 0
+        prefix = self.model.prefix(rows[0].trunk[:length], kept.truncated(usable))
+        context.memo[place] = prefix
+        return prefix, length - usable
+
+
+def _place(slate: Slate, target_id: str | None) -> int | None:
+    for index, listing in enumerate(slate):
+        if listing.item_id == target_id:
+            return index
+    return None
+
+
+def _without_edit(slate: Slate, place: int, fields: dict[str, str], target: Target) -> Slate:
+    """The slate with the target's field as the catalog has it."""
+    shown = slate.listings[place]
+    clean = {**shown.fields, target.field: fields.get(target.field, "")}
+    listings = (*slate.listings[:place], Listing(shown.item_id, clean, shown.score), *slate.listings[place + 1 :])
+    return replace(slate, listings=listings)

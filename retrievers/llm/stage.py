@@ -1,0 +1,165 @@
+"""The recommender stage: renders a slate, asks the model, returns the ranking; scores and gradients for attackers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from retrievers.llm.attackable import Attackable
+from retrievers.llm.constrained import ConstrainedReading
+from retrievers.llm.generate import GenerateReading
+from retrievers.llm.likelihood import read as read_likelihood
+from retrievers.llm.pointwise import read as read_pointwise
+from retrievers.llm.prompt import Renderer, list_messages, pointwise_messages
+from retrievers.llm.readings import Prompt, Reading, Reply
+from testbed.language.chat import as_text
+from testbed.protocols import Context, Objective, Probe, Surface, TokenGradient
+from testbed.types import Slate, Target, Usage
+
+if TYPE_CHECKING:
+    from retrievers.llm.plugin import LanguageModelRecommender
+    from testbed.catalog import Catalog
+    from testbed.language import LanguageModel
+
+
+class Recommender:
+    """A language model as the last stage of a stack."""
+
+    def __init__(self, options: LanguageModelRecommender, catalog: Catalog, model: LanguageModel) -> None:
+        self.options, self.catalog, self.model = options, catalog, model
+        specials = tuple(token for token in model.tokenizer.all_special_tokens if len(token) > 1)
+        self.renderer = Renderer(options.template, options.field_limit, specials)
+        self.reading = _reading(options)
+        self.attackable = Attackable(self)
+
+    def __call__(self, context: Context, *inputs: Slate) -> Slate:
+        return self.many([(context, inputs)])[0]
+
+    def many(self, calls: Sequence[tuple[Context, tuple[Slate, ...]]]) -> list[Slate]:
+        """Rankings for many calls; prompts share what they have in common."""
+        shown = [self.present(context, inputs[0]) for context, inputs in calls]
+        asked = [index for index, slate in enumerate(shown) if len(slate)]
+        prompts = self.prompts([calls[index][0] for index in asked], [shown[index] for index in asked])
+        replies = dict(zip(asked, self.reading(self.model, prompts), strict=True)) if asked else {}
+        return [_ranked(slate, replies.get(index)) for index, slate in enumerate(shown)]
+
+    def present(self, context: Context, slate: Slate) -> Slate:
+        """The slate in the order in which the model sees it."""
+        return context.arrange(slate) if self.options.order == "shuffled" else slate
+
+    def prompts(self, contexts: Sequence[Context], slates: Sequence[Slate]) -> list[Prompt]:
+        """What is asked for each presented slate."""
+        pointwise = self.options.reading == "pointwise"
+        names = [tuple(self.name(listing.item_id) for listing in slate) for slate in slates]
+        texts = [self.text(context, slate) for context, slate in zip(contexts, slates, strict=True)]
+        ids = [()] * len(texts) if pointwise else [tuple(ids) for ids in self.model.encode_many(texts)]
+        known = self.answers(sorted({name for group in names for name in group}))
+        parts = [self._parts(context, slate) if pointwise else () for context, slate in zip(contexts, slates, strict=True)]
+        return [
+            Prompt(ids[i], names[i], tuple(known[name] for name in names[i]), parts[i], contexts[i].seed)
+            for i in range(len(slates))
+        ]
+
+    def text(self, context: Context, slate: Slate) -> str:
+        """The whole listwise prompt as text."""
+        products = self.renderer.listings(slate.listings, self.catalog.name_field)
+        return as_text(
+            self.model.tokenizer,
+            list_messages(self.options.system, products, self.request(context)),
+            self.options.opening,
+        )
+
+    def request(self, context: Context) -> str:
+        """The user's message."""
+        return self.options.request_template.replace("{request}", context.request.text)
+
+    def name(self, item_id: str) -> str:
+        """The name by which the model has to call an item: the catalog's, whatever the listing says."""
+        return self.renderer.clean(self.catalog.name_of(item_id))
+
+    def answers(self, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
+        """Tokens that name each product and end its line.
+
+        The line's end keeps "QuickBrew" from beating "QuickBrew Express" by being shorter.
+        """
+        space = "" if not self.options.opening or self.options.opening[-1].isspace() else " "
+        found = self.model.continuations(self.options.opening, [f"{space}{name}\n" for name in names])
+        return dict(zip(names, found, strict=True))
+
+    def _parts(self, context: Context, slate: Slate) -> tuple[tuple[int, ...], ...]:
+        texts = [
+            as_text(
+                self.model.tokenizer,
+                pointwise_messages(
+                    self.options.system,
+                    self.renderer.listing(listing.fields, self.catalog.name_field),
+                    self.request(context),
+                ),
+            )
+            for listing in slate
+        ]
+        return tuple(tuple(ids) for ids in self.model.encode_many(texts))
+
+    def price(self, context: Context, slate: Slate) -> int:
+        """Logical tokens of one call; for readings that write, the longest answer they may give."""
+        if not len(slate):
+            return 0
+        (prompt,) = self.prompts([context], [self.present(context, slate)])
+        answer = sum(map(len, prompt.answers))
+        match self.options.reading:
+            case "pointwise":
+                return sum(len(part) + 2 for part in prompt.parts)
+            case "generate":
+                return len(prompt.token_ids) + self.options.max_new_tokens
+            case "constrained":
+                return len(prompt.token_ids) + answer + 4 * len(prompt.names)
+            case _:
+                return len(prompt.token_ids) + answer
+
+    def encode(self, text: str) -> list[int]:
+        """Tokens of a text on its own."""
+        return self.model.encode(text)
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """Text of tokens."""
+        return self.model.decode(token_ids)
+
+    def losses(self, probe: Probe, objective: Objective) -> tuple[np.ndarray, Usage]:
+        """Objective of each variant, computed exactly; (len(probe.slates),), inf where the target is missing."""
+        return self.attackable.losses(probe, objective)
+
+    def gradient(
+        self, context: Context, slate: Slate, target: Target, objective: Objective
+    ) -> tuple[TokenGradient, Usage]:
+        """Gradient of the objective with respect to the one-hot tokens of the edit in `slate`."""
+        return self.attackable.gradient(context, slate, target, objective)
+
+    def surface(self, target: Target) -> Surface:
+        """How text written into the target's field is tokenised."""
+        return self.attackable.surface(target)
+
+
+def _reading(options: LanguageModelRecommender) -> Reading:
+    match options.reading:
+        case "constrained":
+            return ConstrainedReading(options.temperature)
+        case "generate":
+            return GenerateReading(options.temperature, options.max_new_tokens)
+        case "pointwise":
+            return read_pointwise
+        case _:
+            return read_likelihood
+
+
+def _ranked(shown: Slate, reply: Reply | None) -> Slate:
+    order = tuple(listing.item_id for listing in shown)
+    if reply is None:
+        return Slate((), note="nothing to rank", shown=order)
+    scores = reply.scores or (None,) * len(reply.ranking)
+    listings = tuple(
+        replace(shown.listings[index], score=score) for index, score in zip(reply.ranking, scores, strict=True)
+    )
+    return Slate(listings, reply.status, reply.usage, reply.note, order)

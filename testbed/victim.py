@@ -1,0 +1,231 @@
+"""The stack as an attacker may see it: access enforced and every call paid for before anything is computed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+
+from testbed.errors import UserError
+from testbed.protocols import (
+    Access,
+    Context,
+    Differentiable,
+    Objective,
+    Priced,
+    Probe,
+    Scorable,
+    Surface,
+    TokenGradient,
+)
+from testbed.stack import Call, OverAllowance, Scope, Stack
+from testbed.types import Intervention, Request, Situation, Slate, Target, Usage
+
+Ability = TypeVar("Ability")
+
+
+class AccessDenied(UserError):
+    """An attack asked for more than its threat model grants; nothing was computed."""
+
+
+class BudgetExhausted(Exception):
+    """A call would have spent more than is left of `unit`; nothing was computed."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__(f"the budget of {unit} is spent")
+        self.unit = unit
+
+
+@dataclass(slots=True)
+class Meter:
+    """What was spent and what may be; the only mutable part of a victim."""
+
+    limits: Mapping[str, float]
+    usage: Usage = Usage()
+    steps: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    def spent(self) -> dict[str, float]:
+        """Unit → amount, for every unit."""
+        return {
+            "steps": self.steps,
+            "queries": self.usage.queries,
+            "gradient_calls": self.usage.gradient_calls,
+            "tokens": self.usage.tokens,
+            "seconds": time.monotonic() - self.started,
+        }
+
+    def remaining(self) -> dict[str, float]:
+        """What is left of each limited unit, never below zero."""
+        spent = self.spent()
+        return {unit: max(0.0, limit - spent[unit]) for unit, limit in self.limits.items()}
+
+    def require(self, **amounts: float) -> None:
+        """Refuse what would overdraw a limit; without amounts, refuse when time is up."""
+        for unit, left in self.remaining().items():
+            if amounts.get(unit, 0) > left or (unit == "seconds" and left <= 0):
+                raise BudgetExhausted(unit)
+
+    def pay(self, usage: Usage) -> None:
+        """Book what a call took."""
+        self.usage += usage
+
+
+class StackVictim:
+    """A stack behind an access level and a budget, on the situations that an attacker may use."""
+
+    def __init__(
+        self,
+        stack: Stack,
+        targets: Sequence[Target],
+        situations: Sequence[Situation],
+        *,
+        access: Access,
+        limits: Mapping[str, float] | None = None,
+        objective: Objective | None = None,
+        max_tokens: int | None = None,
+    ) -> None:
+        self._stack, self._targets, self._objective = stack, tuple(targets), objective
+        self._access, self._max_tokens = access, max_tokens
+        self._scope = Scope()
+        self.meter = Meter(dict(limits or {}))
+        self.situations = tuple(situations)
+
+    @property
+    def access(self) -> Access:
+        """The level that is granted."""
+        return self._access
+
+    @property
+    def remaining(self) -> Mapping[str, float]:
+        """What is left of each limited unit."""
+        return self.meter.remaining()
+
+    @property
+    def max_tokens(self) -> int | None:
+        """Longest text that may be written, in the victim's tokens; None for no limit."""
+        return self._max_tokens
+
+    def request(self, situation: Situation) -> Request:
+        """The request of a situation."""
+        return self._stack.catalog.request(situation.request)
+
+    def listing(self, item_id: str) -> Mapping[str, str]:
+        """The public fields of a listing, as the catalog has them."""
+        return self._stack.catalog.fields(item_id)
+
+    def ranks(
+        self, interventions: Sequence[Intervention], situations: Sequence[Situation] | None = None
+    ) -> list[list[int | None]]:
+        """Rank of the first target per (intervention, situation), None when it is not listed."""
+        calls = self._calls(Access.ranks, interventions, situations)
+        self.meter.require(queries=len(calls))
+        self._scope.allowance = self.meter.remaining().get("tokens")
+        try:
+            outcomes = self._stack.run(calls, self._scope)
+        except OverAllowance:
+            raise BudgetExhausted("tokens") from None
+        self.meter.pay(sum((outcome.usage for outcome in outcomes), Usage()))
+        ranks = [outcome.slate.rank_of(self._targets[0].item_id) for outcome in outcomes]
+        width = len(calls) // max(1, len(interventions))
+        return [ranks[start : start + width] for start in range(0, len(ranks), width or 1)]
+
+    def objective(
+        self, interventions: Sequence[Intervention], situations: Sequence[Situation] | None = None
+    ) -> np.ndarray:
+        """Objective per (intervention, situation), lower is better; inf where the target was dropped on the way."""
+        stage = self._last(Scorable, Access.scores)
+        calls = self._calls(Access.scores, interventions, situations)
+        self.meter.require(queries=len(calls))
+        arrived = self._arrive(calls)
+        self.meter.pay(Usage(queries=len(calls)))
+        per = len(calls) // max(1, len(interventions))
+        losses = np.full((len(interventions), per), np.inf)
+        for column in range(per):
+            rows = arrived[column::per]
+            losses[:, column], usage = stage.losses(
+                Probe(rows[0][0], [slate for _, slate in rows]), self._wanted
+            )
+            self.meter.pay(usage)
+        return losses
+
+    def gradients(
+        self, intervention: Intervention, situations: Sequence[Situation] | None = None
+    ) -> dict[str, TokenGradient]:
+        """Gradient per differentiable stage, averaged over the situations that the target reached.
+
+        Empty when it reached none of them.
+        """
+        stage = self._last(Differentiable, Access.gradients)
+        calls = self._calls(Access.gradients, [intervention], situations)
+        self.meter.require(queries=len(calls), gradient_calls=len(calls))
+        arrived = self._arrive(calls)
+        self.meter.pay(Usage(queries=len(calls)))
+        target = self._targets[0]
+        found = []
+        for context, slate in arrived:
+            if slate.rank_of(target.item_id) is not None:
+                gradient, usage = stage.gradient(context, slate, target, self._wanted)
+                self.meter.pay(usage)
+                found.append(gradient)
+        if not found:
+            return {}
+        mean = sum((part.gradient for part in found[1:]), found[0].gradient) / len(found)
+        loss = float(np.mean([part.loss for part in found]))
+        return {self._stack.last.name: TokenGradient(found[0].token_ids, mean, loss)}
+
+    def surfaces(self) -> dict[str, Surface]:
+        """How text in the target's field is tokenised, per differentiable stage."""
+        stage = self._last(Differentiable, Access.gradients)
+        return {self._stack.last.name: stage.surface(self._targets[0])}
+
+    @property
+    def _wanted(self) -> Objective:
+        if self._objective is None:
+            raise UserError("this attack has no objective; add one to the scenario: objective: {use: ...}")
+        return self._objective
+
+    def _last(self, ability: type[Ability], needs: Access) -> Ability:
+        self._allow(needs)
+        stage = self._stack.last.stage
+        if not isinstance(stage, ability):
+            what = "scores" if needs == Access.scores else "gradients"
+            raise UserError(f"stage {self._stack.last.name!r} offers no {what}; attack it by ranks")
+        return stage
+
+    def _allow(self, needs: Access) -> None:
+        if self._access < needs:
+            raise AccessDenied(f"the attack asked for {needs.name}; the threat model grants {self._access.name}")
+
+    def _calls(
+        self, needs: Access, interventions: Sequence[Intervention], situations: Sequence[Situation] | None
+    ) -> list[Call]:
+        self._allow(needs)
+        chosen = self.situations if situations is None else tuple(situations)
+        strangers = [situation for situation in chosen if situation not in self.situations]
+        if strangers:
+            raise AccessDenied(f"{strangers[0]} is not one of the situations the attacker may use")
+        for edit in (edit for intervention in interventions for edit in intervention):
+            if (edit.item_id, edit.field) not in {(target.item_id, target.field) for target in self._targets}:
+                raise AccessDenied(f"the attacker does not control field {edit.field!r} of {edit.item_id!r}")
+        return [
+            Call(self.request(situation), situation, intervention, self._targets[0].item_id)
+            for intervention in interventions
+            for situation in chosen
+        ]
+
+    def _arrive(self, calls: Sequence[Call]) -> list[tuple[Context, Slate]]:
+        """What the last stage would be shown; refused when its tokens would overdraw the budget."""
+        left = self.meter.remaining().get("tokens")
+        self._scope.allowance = left
+        try:
+            arrived = self._stack.inputs_of_last(calls, self._scope)
+        except OverAllowance:
+            raise BudgetExhausted("tokens") from None
+        stage = self._stack.last.stage
+        if left is not None and isinstance(stage, Priced):
+            self.meter.require(tokens=sum(stage.price(context, slate) for context, slate in arrived))
+        return arrived
