@@ -24,8 +24,8 @@ def spread(cells: Cells, *, resample_targets: bool) -> Spread:
     V = V_A + V_Q + V_O − V_AQ − V_AO − V_QO + V_AQO, where V_u is the jackknife variance of interaction u.
     For complete data V_u = MS_u / N, so V is the unbiased estimate from expected mean squares (Searle,
     Casella & McCulloch 1992, ch. 4); with gaps it is a ratio estimate of the same. V is not allowed below the
-    largest of V_A, V_Q, V_O, each of which is a lower bound on average. Degrees of freedom are Satterthwaite's
-    (1946) over the main terms. A is the target if targets are resampled, else the seed in its target.
+    largest of V_A, V_Q, V_O, each of which is a lower bound on average. Degrees of freedom: Satterthwaite,
+    1946, over the main terms. A is the target if targets are resampled, else the seed in its target.
     """
     cells = cells.trimmed()
     sums, counts, factor, df_blocks = _blocks(cells, resample_targets)
