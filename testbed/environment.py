@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from testbed.language import LanguageModel
+    from testbed.language.encoder import Encoder
 
 
 def cache_dir() -> Path:
@@ -34,9 +35,20 @@ class Environment:
         """A loaded causal language model by name, path or hub id; loaded once per process."""
         return _language_model(model, self.device, self.dtype, str(self.cache))
 
+    def encoder(self, model: str) -> Encoder:
+        """A loaded sentence encoder by name, path or hub id, in float32; loaded once per process."""
+        return _encoder(model, self.device, str(self.cache))
+
 
 @lru_cache(maxsize=4)
 def _language_model(model: str, device: str, dtype: str, cache: str) -> LanguageModel:
     from testbed.language import load
 
     return load(model, device=device, dtype=dtype, cache=Path(cache))
+
+
+@lru_cache(maxsize=4)
+def _encoder(model: str, device: str, cache: str) -> Encoder:
+    from testbed.language.encoder import load_encoder
+
+    return load_encoder(model, device=device, cache=Path(cache))

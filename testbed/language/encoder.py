@@ -53,10 +53,11 @@ def load_encoder(model: str, *, device: str = "auto", cache: Path | None = None)
 
     Only safetensors are read and no code that comes with a model is run. ModelError says what is missing.
     """
+    where, identity = locate(model, cache)
+
     import torch
     from sentence_transformers import SentenceTransformer
 
-    where, identity = locate(model, cache)
     try:
         network = SentenceTransformer(
             where,
