@@ -104,7 +104,7 @@ def _found(folder: Path, names: list[str]) -> Path:
 def _parts(
     raw: Mapping[str, Any], keys: tuple[str, ...], file: str, line: int, faults: Faults
 ) -> dict[str, str] | None:
-    """The texts under `keys`; other keys, such as `metadata`, are left alone. None when something is wrong."""
+    """The texts under `keys`, None when something is wrong; other keys, like `metadata`, are left alone."""
     parts = {key: raw.get(key, "" if key == "title" else None) for key in keys}
     for key, value in parts.items():
         if not isinstance(value, str):

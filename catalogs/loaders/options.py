@@ -27,7 +27,7 @@ class PlainFormat(CatalogPlugin):
     requests: CatalogPath | tuple[str, ...] | None = None
     """A file of request lines, or the texts of requests."""
     repair_names: bool = False
-    """Whether a repeated name gets the id in brackets and a missing one becomes the id; else they are faults."""
+    """Whether a repeated name gets the id in brackets and a missing one becomes the id: no faults then."""
     max_chars: int = Field(LONGEST_FIELD, gt=0)
     """Characters that a text may have."""
 
@@ -36,7 +36,7 @@ class PlainFormat(CatalogPlugin):
         facts = displayed_facts(table.columns, table.name_field)
         asked = Requests()
         if isinstance(self.requests, tuple):
-            asked = plain_requests(self.requests)
+            asked = plain_requests(self.requests, table.faults, self.max_chars)
         elif self.requests is not None:
             kinds = {key: _kind(values) for key, values in facts.columns.items()}
             asked = read_requests(

@@ -12,7 +12,7 @@ LONGEST_FIELD = 20_000
 
 
 def text_fault(text: str, max_chars: int) -> str | None:
-    """Why a text cannot be used, or None. Of the control characters only NUL is refused: text is untrusted."""
+    """Why a text cannot be used, or None. Of the control characters only NUL is refused."""
     if not text.strip():
         return "is empty"
     if len(text) > max_chars:
