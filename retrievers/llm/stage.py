@@ -119,6 +119,11 @@ class Recommender:
             case _:
                 return len(prompt.token_ids) + answer
 
+    @property
+    def pieces(self) -> Sequence[str]:
+        """Text of every token of the vocabulary; '' for special ones."""
+        return self.model.pieces
+
     def encode(self, text: str) -> list[int]:
         """Tokens of a text on its own."""
         return self.model.encode(text)

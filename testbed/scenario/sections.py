@@ -46,7 +46,7 @@ def _access(value: object) -> object:
 class Threat(Section):
     """What the attacker may see, where text may be written, and what it may cost.
 
-    `max_tokens`: longest text in the victim's tokens.
+    `max_tokens`: longest text in the victim's tokens. `stop_below`: objective at which an attack is done.
     """
 
     access: Annotated[Access, BeforeValidator(_access), PlainSerializer(lambda access: access.name)] = (
@@ -56,6 +56,7 @@ class Threat(Section):
     place: Place = "append"
     budget: Budget = Budget()
     max_tokens: int | None = Field(None, ge=1)
+    stop_below: float | None = None
 
 
 class Targets(Section):

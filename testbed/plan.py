@@ -1,0 +1,200 @@
+"""From a scenario to its trials: which texts are searched, and which rankings are measured, in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from testbed.orders import slots
+from testbed.seeds import rng_for
+from testbed.types import Situation, Target
+
+if TYPE_CHECKING:
+    from testbed.catalog import Catalog
+    from testbed.scenario import Scenario, Split
+
+FIRST_ORDER = {"optimise": 0, "validate": 10_000, "test": 20_000}
+"""Order ids of a split begin here, so no order is ever in two splits."""
+SEEDED = ("attack", "random_tokens")
+"""Arms that exist once per attack seed."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttackTrial:
+    """One search for a text: a target and an attack seed."""
+
+    target: Target
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """Key of the trial and of the one line that it writes."""
+        return f"attack/{self.target.item_id}/{self.seed}"
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Keys of the lines that it writes."""
+        return (self.key,)
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """A world to be measured. `replicate` 1 repeats an arm with fresh stage noise."""
+
+    name: str
+    seed: int | None = None
+    replicate: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationTrial:
+    """One presentation order of one target: every request and arm of it, so that they share their prompts."""
+
+    split: str
+    target: Target | None
+    order: int
+    slot: int | None
+    requests: tuple[str, ...]
+    arms: tuple[Arm, ...]
+
+    @property
+    def key(self) -> str:
+        """Key of the trial."""
+        return f"evaluate/{self.split}/{self.target.item_id if self.target else '-'}/{self.order}"
+
+    def line(self, request: str, arm: Arm) -> str:
+        """Key of one of its lines."""
+        target = self.target.item_id if self.target else "-"
+        seed = "-" if arm.seed is None else arm.seed
+        return f"evaluate/{self.split}/{target}/{request}/{self.order}/{arm.name}/{seed}/{arm.replicate}"
+
+    @property
+    def cells(self) -> Iterator[tuple[str, Arm]]:
+        """Its (request, arm) pairs in line order."""
+        return ((request, arm) for request in self.requests for arm in self.arms)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Keys of the lines that it writes, in order."""
+        return tuple(self.line(request, arm) for request, arm in self.cells)
+
+
+Trial = AttackTrial | EvaluationTrial
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All trials of a run, attacks first; and the situations of each split."""
+
+    attacks: tuple[AttackTrial, ...]
+    evaluations: tuple[EvaluationTrial, ...]
+    splits: dict[str, tuple[Situation, ...]]
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """In the order in which their lines are written."""
+        return (*self.attacks, *self.evaluations)
+
+
+def plan(scenario: Scenario, catalog: Catalog, *, deterministic: bool, limit: int | None = None) -> Plan:
+    """The trials of a scenario on a catalog. `limit` keeps that many test orders.
+
+    Requests that are given as a number are drawn by the catalog's content, never by a seed of the run, so
+    that all runs on a catalog are measured on the same ones.
+    """
+    requests = draw_requests(scenario, catalog)
+    pool = pool_size(scenario, len(catalog))
+    splits = {
+        name: _situations(name, split, requests[name], pool) for name, split in _sections(scenario).items()
+    }
+    if limit is not None:
+        kept = {order for order in sorted({s.order for s in splits["test"]})[:limit]}
+        splits["test"] = tuple(situation for situation in splits["test"] if situation.order in kept)
+    targets: Sequence[Target | None] = scenario.target_list or (None,)
+    attacked = scenario.attack is not None
+    attacks = [
+        AttackTrial(target, seed) for target in targets if target and attacked for seed in scenario.seeds
+    ]
+    evaluations: list[EvaluationTrial] = []
+    validated = attacked and len(scenario.seeds) > 1
+    for target in targets:
+        if validated:
+            arms = (Arm("clean"), *(Arm("attack", seed) for seed in scenario.seeds))
+            evaluations += _trials("validate", target, splits["validate"], requests["validate"], arms)
+        arms = tuple(_arms(scenario, deterministic))
+        evaluations += _trials("test", target, splits["test"], requests["test"], arms)
+    if not attacked:
+        del splits["optimise"]
+    if not validated:
+        del splits["validate"]
+    return Plan(tuple(attacks), tuple(evaluations), splits)
+
+
+def draw_requests(scenario: Scenario, catalog: Catalog) -> dict[str, tuple[str, ...]]:
+    """Request ids of each split. Named ones first; numbers are drawn from what is left, `all` takes the rest."""
+    shuffled = [request.id for request in catalog.requests]
+    rng_for(catalog.fingerprint, "requests").shuffle(shuffled)
+    sections = _sections(scenario)
+    share = scenario.hold_out == "orders"
+    taken = {
+        request for split in sections.values() if isinstance(split.requests, tuple) for request in split.requests
+    }
+    found: dict[str, tuple[str, ...]] = {}
+    for name, split in sections.items():
+        if isinstance(split.requests, tuple):
+            found[name] = split.requests
+    for name, split in sections.items():
+        if isinstance(split.requests, int):
+            free = shuffled if share else [request for request in shuffled if request not in taken]
+            found[name] = tuple(free[: split.requests])
+            taken |= set(found[name])
+    for name, split in sections.items():
+        if split.requests == "all":
+            free = shuffled if share else [request for request in shuffled if request not in taken]
+            found[name] = tuple(sorted(free))
+    return found
+
+
+def pool_size(scenario: Scenario, items: int) -> int:
+    """How many listings the last stage is shown: the catalog, or what the stage before lets through."""
+    by_name = {stage.name: stage for stage in scenario.stack}
+    feeders = [by_name[name] for name in scenario.stack[-1].inputs if name in by_name]
+    kept = [stage.options.get("k") for stage in feeders]
+    return min([items, *(int(k) for k in kept if isinstance(k, int))])
+
+
+def _sections(scenario: Scenario) -> dict[str, Split]:
+    return {"optimise": scenario.optimise, "validate": scenario.validation, "test": scenario.evaluate}
+
+
+def _situations(name: str, split: Split, requests: Sequence[str], pool: int) -> tuple[Situation, ...]:
+    which = getattr(split, "slots", "spread")
+    places = slots(split.orders, pool, which)
+    return tuple(
+        Situation(request, FIRST_ORDER[name] + index, slot)
+        for request in requests
+        for index, slot in enumerate(places)
+    )
+
+
+def _arms(scenario: Scenario, deterministic: bool) -> Iterator[Arm]:
+    for name in scenario.evaluate.arms:
+        if name in SEEDED:
+            yield from (Arm(name, seed) for seed in scenario.seeds)
+        else:
+            yield Arm(name)
+        if name == "clean" and not deterministic:
+            yield Arm("clean_again", replicate=1)
+
+
+def _trials(
+    split: str,
+    target: Target | None,
+    situations: Sequence[Situation],
+    requests: tuple[str, ...],
+    arms: tuple[Arm, ...],
+) -> Iterator[EvaluationTrial]:
+    places = dict(sorted({situation.order: situation.slot for situation in situations}.items()))
+    for order, slot in places.items():
+        yield EvaluationTrial(split, target, order, slot if target else None, requests, arms)

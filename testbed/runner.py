@@ -1,0 +1,188 @@
+"""Runs a scenario: trials in plan order, inline or in processes, resumable after any interruption."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from testbed.errors import UserError
+from testbed.plan import AttackTrial, EvaluationTrial, Trial
+from testbed.records import AttackRecord, EvaluationRecord, Record
+from testbed.store import RunDirectory
+from testbed.trial import run_attack, run_evaluation
+from testbed.world import World, build
+
+if TYPE_CHECKING:
+    from testbed.scenario import Scenario
+
+Found = Mapping[tuple[str, int], AttackRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a trial gave: its records in line order, its trace, and the time it took."""
+
+    trial: Trial
+    records: Sequence[Record]
+    trace: Sequence[Mapping[str, Any]]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """What a caller may want to be told while a run goes on."""
+
+    planned: Callable[[Sequence[Trial], int], None] = lambda trials, finished: None
+    step: Callable[[Trial, int, float | None], None] = lambda trial, step, objective: None
+    finished: Callable[[Done], None] = lambda done: None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How a run ended: its directory and the keys of trials that failed."""
+
+    run: RunDirectory
+    failed: tuple[str, ...] = field(default=())
+
+
+def run(
+    scenario: Scenario,
+    where: Path,
+    *,
+    scenario_text: str | None = None,
+    jobs: int = 1,
+    limit: int | None = None,
+    argv: Sequence[str] = (),
+    events: Events | None = None,
+) -> Summary:
+    """Run what is not there yet and return the directory.
+
+    `where`: the run directory; one that holds another scenario is refused (UserError). `jobs`: processes,
+    each with its own copy of the models; the records are the same whatever their number.
+    """
+    events = events or Events()
+    directory = RunDirectory(where)
+    before = directory.manifest if (where / "manifest.json").exists() else None
+    if before is not None:
+        _refuse_another(scenario, before, where)
+    world = build(scenario, limit=limit)
+    if before is not None:
+        _go_on_as_begun(world, before, where)
+    directory.prepare(scenario_text if scenario_text is not None else scenario.to_yaml())
+    from testbed.manifest import describe
+
+    now = _now()
+    manifest = describe(world, argv, before["started"] if before else now)
+    directory.write_manifest(manifest)
+    have = directory.recover()
+    try:
+        failed = _work(world, directory, have, jobs, limit, events)
+    except KeyboardInterrupt:
+        directory.write_manifest({**manifest, "state": "interrupted"})
+        raise
+    except BaseException:
+        directory.write_manifest({**manifest, "state": "failed"})
+        raise
+    directory.write_manifest({**manifest, "state": "finished", "finished": _now()})
+    return Summary(directory, failed)
+
+
+def _work(
+    world: World, directory: RunDirectory, have: Sequence[Record], jobs: int, limit: int | None, events: Events
+) -> tuple[str, ...]:
+    known = {record.key for record in have}
+    records: list[Record] = list(have)
+    trials = world.plan.trials
+    todo = [trial for trial in trials if not known.issuperset(trial.lines)]
+    events.planned(trials, len(trials) - len(todo))
+    for kind in (AttackTrial, EvaluationTrial):
+        found = {
+            (record.target, record.seed): record for record in records if isinstance(record, AttackRecord)
+        }
+        chosen = [trial for trial in todo if isinstance(trial, kind)]
+        for done in _map(world, chosen, found, jobs, limit, events):
+            fresh = [record for record in done.records if record.key not in known]
+            if done.trace and isinstance(done.trial, AttackTrial):
+                directory.write_trace(done.trial.target.item_id, done.trial.seed, done.trace)
+            directory.append(fresh)
+            directory.add_timing(done.trial.key, done.seconds)
+            records += fresh
+            known |= {record.key for record in fresh}
+            events.finished(done)
+    return tuple(record.key for record in records if record.status == "error")
+
+
+def _map(
+    world: World, trials: Sequence[Trial], found: Found, jobs: int, limit: int | None, events: Events
+) -> Iterator[Done]:
+    """Results in the order of `trials`."""
+    if jobs <= 1 or len(trials) <= 1:
+        for trial in trials:
+            yield perform(world, trial, found, lambda step, best, t=trial: events.step(t, step, best))  # type: ignore[misc]
+        return
+    with ProcessPoolExecutor(
+        max_workers=min(jobs, len(trials)),
+        mp_context=get_context("spawn"),
+        initializer=_start_worker,
+        initargs=(world.scenario, limit),
+    ) as pool:
+        try:
+            yield from pool.map(_perform_in_worker, trials, [dict(found)] * len(trials))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def perform(
+    world: World, trial: Trial, found: Found, progress: Callable[[int, float | None], None] | None = None
+) -> Done:
+    """Run one trial."""
+    started = time.perf_counter()
+    records: Sequence[AttackRecord | EvaluationRecord]
+    trace: Sequence[Mapping[str, Any]] = ()
+    if isinstance(trial, AttackTrial):
+        record, trace = run_attack(world, trial, progress)
+        records = [record]
+    else:
+        records = run_evaluation(world, trial, found)
+    return Done(trial, records, trace, time.perf_counter() - started)
+
+
+_worker: list[World] = []
+"""The world of a worker process, made once when it starts."""
+
+
+def _start_worker(scenario: Scenario, limit: int | None) -> None:
+    _worker.append(build(scenario, limit=limit))
+
+
+def _perform_in_worker(trial: Trial, found: Found) -> Done:
+    return perform(_worker[0], trial, found)
+
+
+def _refuse_another(scenario: Scenario, before: Mapping[str, Any], where: Path) -> None:
+    if before.get("scenario_hash") != scenario.hash:
+        raise UserError(
+            f"{where}: holds a run of another scenario ({before.get('name')}, {before.get('scenario_hash')}); "
+            "choose another --out, or remove the folder"
+        )
+
+
+def _go_on_as_begun(world: World, before: Mapping[str, Any], where: Path) -> None:
+    """The same catalog and the same threads as when the run began: both are part of its results."""
+    if before["catalog"]["fingerprint"] != world.catalog.fingerprint:
+        raise UserError(f"{where}: the catalog has changed since this run began; choose another --out")
+    from testbed.language.precision import set_threads
+
+    set_threads(int(before["threads"]))
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+

@@ -1,0 +1,189 @@
+"""One trial: the loop around an attack, or the paired measurement of all arms in one presentation order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from testbed.arms import length, text_of
+from testbed.errors import UserError
+from testbed.plan import AttackTrial, EvaluationTrial
+from testbed.records import AttackRecord, EvaluationRecord, StageRank, Stopped
+from testbed.seeds import rng_for
+from testbed.stack import Call, Outcome
+from testbed.types import Situation
+from testbed.victim import BudgetExhausted, StackVictim
+
+if TYPE_CHECKING:
+    from testbed.plan import Arm
+    from testbed.protocols import Step
+    from testbed.world import World
+
+Progress = Callable[[int, float | None], None]
+"""Called with the step and the best objective so far."""
+
+
+@dataclass(slots=True)
+class Trace:
+    """What an attack stood behind at each step; `lines` go to the trace file."""
+
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    text: str = ""
+    objective: float | None = None
+    best_step: int = 0
+
+    def add(self, step: Step, cost: Mapping[str, float], text: str) -> None:
+        """Take a step in; the best objective wins, without objectives the latest step."""
+        number = len(self.lines)
+        value = step.objective
+        better = value is None or self.objective is None or value < self.objective
+        if better:
+            self.text, self.objective, self.best_step = text, value, number
+        self.lines.append(
+            {
+                "step": number,
+                "objective": _finite(value),
+                "best": _finite(self.objective),
+                "text": text,
+                "cost": {unit: spent for unit, spent in cost.items() if unit != "seconds"},
+            }
+        )
+
+
+def run_attack(
+    world: World, trial: AttackTrial, progress: Progress | None = None
+) -> tuple[AttackRecord, list[dict[str, Any]]]:
+    """Let the scenario's attack search a text for a target, within its budget; the record and its trace.
+
+    Step 0 is what the attack starts from. A fault in the attack is recorded, not raised.
+    """
+    threat, choice = world.scenario.threat, world.scenario.attack
+    if threat is None or choice is None:
+        raise ValueError("the scenario has no attack")
+    limits = threat.budget.limits()
+    victim = StackVictim(
+        world.stack,
+        [trial.target],
+        world.plan.splits["optimise"],
+        access=threat.access,
+        limits=limits,
+        objective=choice.objective.plugin if choice.objective else None,
+        max_tokens=threat.max_tokens,
+    )
+    rng = rng_for("attack", world.catalog.fingerprint, trial.target.item_id, trial.seed)
+    trace = Trace()
+    stopped: Stopped = "finished"
+    status, note = "ok", ""
+    most = limits.get("steps", math.inf)
+    try:
+        if most == 0:
+            raise BudgetExhausted("steps")
+        for step in choice.plugin([trial.target], victim, rng):
+            text = _accepted(world, trial, step)
+            victim.meter.steps = len(trace.lines)
+            trace.add(step, victim.meter.spent(), text)
+            if progress is not None:
+                progress(len(trace.lines) - 1, trace.objective)
+            if threat.stop_below is not None and _below(trace.objective, threat.stop_below):
+                stopped = "reached"
+                break
+            if len(trace.lines) > most:
+                stopped = "steps"
+                break
+    except BudgetExhausted as spent:
+        stopped = spent.unit  # type: ignore[assignment]
+    except Exception as fault:
+        status, note = "error", f"{type(fault).__name__}: {fault}"
+    cost = {unit: amount for unit, amount in victim.meter.spent().items() if unit != "seconds"}
+    record = AttackRecord(
+        key=trial.key,
+        target=trial.target.item_id,
+        field=trial.target.field,
+        place=trial.target.place,
+        seed=trial.seed,
+        text=trace.text,
+        initial_objective=trace.lines[0]["objective"] if trace.lines else None,
+        objective=_finite(trace.objective),
+        steps=max(0, len(trace.lines) - 1),
+        best_step=trace.best_step,
+        stopped=stopped,
+        status=status,  # type: ignore[arg-type]
+        note=note,
+        cost={**cost, "computed": victim.meter.usage.computed},
+    )
+    return record, trace.lines
+
+
+def run_evaluation(
+    world: World, trial: EvaluationTrial, found: Mapping[tuple[str, int], AttackRecord]
+) -> list[EvaluationRecord]:
+    """Measure every request and arm of one order in one batch; records in line order."""
+    target = trial.target
+    mine = {seed: record for (item, seed), record in found.items() if target and item == target.item_id}
+    texts = {
+        arm: text_of(arm, target, world.stack, mine) if target else "" for arm in trial.arms
+    }
+    cells = list(trial.cells)
+    calls = [
+        Call(
+            world.catalog.request(request),
+            Situation(request, trial.order, trial.slot),
+            target.edit(texts[arm]) if target else (),
+            target.item_id if target else None,
+            arm.replicate,
+        )
+        for request, arm in cells
+    ]
+    outcomes = world.stack.run(calls)
+    return [
+        _record(trial, request, arm, outcome) for (request, arm), outcome in zip(cells, outcomes, strict=True)
+    ]
+
+
+def _record(trial: EvaluationTrial, request: str, arm: Arm, outcome: Outcome) -> EvaluationRecord:
+    slate = outcome.slate
+    scores = [listing.score for listing in slate]
+    return EvaluationRecord(
+        key=trial.line(request, arm),
+        split=trial.split,  # type: ignore[arg-type]
+        target=trial.target.item_id if trial.target else None,
+        request=request,
+        order=trial.order,
+        slot=trial.slot,
+        arm=arm.name,
+        seed=arm.seed,
+        replicate=arm.replicate,
+        ranking=tuple(slate.ids),
+        scores=None if all(score is None for score in scores) else tuple(map(_finite, scores)),
+        pool=slate.shown,
+        stages=tuple(
+            StageRank(stage.stage, stage.rank_in, stage.rank_out, stage.pool) for stage in outcome.traces
+        ),
+        status=slate.status,
+        note=slate.note,
+        cost={"queries": 1, "tokens": outcome.usage.tokens, "computed": outcome.usage.computed},
+    )
+
+
+def _accepted(world: World, trial: AttackTrial, step: Step) -> str:
+    """The text of a step; UserError when it edits anything but the target's field, or is too long."""
+    target, threat = trial.target, world.scenario.threat
+    if not step.intervention:
+        return ""
+    (edit,) = step.intervention if len(step.intervention) == 1 else (None,)
+    if edit is None or (edit.item_id, edit.field, edit.place) != (target.item_id, target.field, target.place):
+        raise UserError(f"a step may only {target.place} to field {target.field!r} of {target.item_id!r}")
+    most = threat.max_tokens if threat else None
+    if most is not None and length(world.stack, edit.text) > most:
+        raise UserError(f"a step wrote {length(world.stack, edit.text)} tokens; threat.max_tokens is {most}")
+    return edit.text
+
+
+def _below(value: float | None, bound: float) -> bool:
+    return value is not None and value < bound
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

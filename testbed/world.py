@@ -1,0 +1,58 @@
+"""A scenario brought to life: catalog loaded, stages built, trials planned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from testbed.errors import ScenarioError
+from testbed.plan import Plan, plan
+from testbed.stack import Node, Stack
+
+if TYPE_CHECKING:
+    from testbed.catalog import Catalog
+    from testbed.environment import Environment
+    from testbed.scenario import Scenario
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything a trial needs. Building one loads models."""
+
+    scenario: Scenario
+    catalog: Catalog
+    stack: Stack
+    plan: Plan
+    environment: Environment
+
+
+def load_catalog(scenario: Scenario) -> Catalog:
+    """The scenario's catalog; ScenarioError for targets, fields or requests that it does not have."""
+    catalog = scenario.catalog.plugin.load()
+    faults = scenario.check_against(catalog)
+    if faults:
+        raise ScenarioError(faults)
+    return catalog
+
+
+def build(scenario: Scenario, *, limit: int | None = None) -> World:
+    """Load the catalog, build every stage, plan the trials."""
+    from testbed.language.precision import set_threads
+
+    catalog = load_catalog(scenario)
+    environment = scenario.machine.environment()
+    if environment.threads is not None:
+        set_threads(environment.threads)
+    nodes = [
+        Node(
+            choice.name,
+            choice.plugin.build(catalog, environment),
+            choice.inputs,
+            deterministic=choice.plugin.deterministic,
+        )
+        for choice in scenario.stack
+    ]
+    stack = Stack(catalog, nodes)
+    return World(
+        scenario, catalog, stack, plan(scenario, catalog, deterministic=stack.deterministic, limit=limit), environment
+    )
