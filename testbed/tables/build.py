@@ -1,0 +1,160 @@
+"""Records and manifest in, tables.json out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from testbed.errors import UserError
+from testbed.measures import Change, Level, Measure, Summary, parse
+from testbed.records import Record
+from testbed.tables.effects import effect_rows, level_rows
+from testbed.tables.examples import Traces, convergence, examples
+from testbed.tables.holm import corrected, primary
+from testbed.tables.order import order_rows, slots
+from testbed.tables.pairs import Outcomes
+from testbed.tables.row import plain
+from testbed.tables.run import ATTACK, CLEAN, Index, Run
+from testbed.tables.search import cost_rows, search_rows, survival_curve, times_to_first
+from testbed.tables.selection import best_seeds
+from testbed.tables.shifts import rank_levels, rivals, shift_tables
+from testbed.tables.survival import survival_counts, survival_rows
+from testbed.tables.verdict import power_table, verdict
+
+SCHEMA = 1
+ALWAYS = (
+    *("top@1", "top@3", "exposure", "target_RR", "listed", "margin"),
+    *("lift@1", "lift@3", "promoted", "demoted", "unchanged", "net", "entered", "dropped"),
+    *("nDCG@10", "RR", "harm", "kendall", "exposure_taken", "utility_loss", "violation@1"),
+)
+"""Measures that every run gets, besides those that its scenario names."""
+
+
+def build(
+    records: Iterable[Record], manifest: Mapping[str, Any], traces: Traces | None = None
+) -> dict[str, Any]:
+    """The content of tables.json (docs/schemas.md) as plain JSON values; a pure function of its arguments."""
+    run = Run.of(records, manifest)
+    outcomes = Outcomes(run, Index(run.tests))
+    wanted, notes = _measures(manifest.get("measures", ()))
+    best = best_seeds(run)
+    main = primary(wanted)
+    always = [parse(name) for name in ALWAYS]
+    measures = _complete([*wanted, *always], bool(run.targets))
+    bystanders, concentration = rivals(outcomes, run.targets)
+    rows = [
+        *level_rows(outcomes, measures, best),
+        *effect_rows(outcomes, measures, best),
+        *concentration,
+        *order_rows(run),
+        *survival_rows(outcomes, best),
+        *search_rows(run),
+        *cost_rows(run),
+    ]
+    rows = corrected(rows, main)
+    shifts, moves = shift_tables(outcomes)
+    times = times_to_first(run)
+    tables = {
+        "schema": SCHEMA,
+        "run": _about(run),
+        "verdict": verdict(run, rows, main),
+        "rows": [row.as_json() for row in rows],
+        "best_of_validation": dict(best),
+        "rank_levels": rank_levels(run),
+        "rank_shift": shifts,
+        "transitions": moves,
+        "rivals": bystanders,
+        "slots": slots(run),
+        "survival": survival_counts(run),
+        "statuses": _statuses(run),
+        "time_to_first": {"attacks": times, "curve": survival_curve(times)},
+        "convergence": convergence(run, traces or {}),
+        "examples": examples(outcomes, best),
+        "power": power_table(run, rows),
+        "notes": [*notes, *_notes(run, best)],
+    }
+    return dict(plain(tables))
+
+
+def _measures(names: Iterable[str]) -> tuple[list[Measure], list[str]]:
+    """The measures of a manifest; a name that this version does not know becomes a note."""
+    found, notes = [], []
+    for name in names:
+        try:
+            found.append(parse(str(name)))
+        except UserError as error:
+            notes.append(f"left out: {error}")
+    return found, notes
+
+
+def _complete(measures: Sequence[Measure], attacked: bool) -> list[Measure]:
+    """Each measure once; lift@k brings top@k and the other way round. Only quality without targets."""
+    found: dict[str, Measure] = {}
+    for measure in measures:
+        parts = [measure]
+        if isinstance(measure, Change):
+            parts = [measure, measure.level]
+        elif measure.name.startswith("top@"):
+            parts = [measure, parse(measure.name.replace("top", "lift"))]
+        for part in parts:
+            needs_no_target = part.section == "quality" or part.name.startswith("violation")
+            if not isinstance(part, Summary) and (attacked or (isinstance(part, Level) and needs_no_target)):
+                found.setdefault(part.name, part)
+    return list(found.values())
+
+
+def _about(run: Run) -> dict[str, Any]:
+    manifest = run.manifest
+    situations = {(one.request, one.order) for one in run.tests}
+    return {
+        "name": manifest.get("name", ""),
+        "scenario_hash": manifest.get("scenario_hash", ""),
+        "state": manifest.get("state", ""),
+        "catalog": dict(run.section("catalog")),
+        "stack": [stage.get("name", "") for stage in manifest.get("stack", ()) if isinstance(stage, Mapping)],
+        "attack": manifest.get("attack"),
+        "threat": manifest.get("threat"),
+        "targets": {target: run.name_of(target) for target in run.targets},
+        "arms": list(run.arms),
+        "seeds": sorted({attack.seed for attack in run.attacks}),
+        "test": {
+            "situations": len(situations),
+            "requests": len({request for request, _ in situations}),
+            "orders": len({order for _, order in situations}),
+            "rankings": len(run.tests),
+        },
+    }
+
+
+def _statuses(run: Run) -> dict[str, dict[str, int]]:
+    """Arm → status → number of test rankings, failed trials included."""
+    counts: dict[str, Counter[str]] = {}
+    for record in run.evaluations:
+        if record.split == "test":
+            counts.setdefault(record.arm, Counter())[record.status] += 1
+    return {arm: dict(sorted(tally.items())) for arm, tally in counts.items()}
+
+
+def _notes(run: Run, best: Mapping[str, int | None]) -> list[str]:
+    notes = []
+    failed = sum(one.status == "error" for one in run.evaluations)
+    failed += sum(one.status == "error" for one in run.attacks)
+    if failed:
+        notes.append(
+            f"{failed} trials failed and are left out of every estimate; they are counted in statuses."
+        )
+    if run.manifest.get("state") not in (None, "finished"):
+        notes.append(f"The run is not finished (state: {run.manifest.get('state')}).")
+    if ATTACK in run.arms and "clean_again" not in run.arms:
+        notes.append("No clean_again arm: for a deterministic stack it would equal clean.")
+    if ATTACK in run.arms and not run.controls:
+        notes.append("No control arm: the effect of the text cannot be told from that of any text.")
+    if 0 < len(run.targets) < 3 and ATTACK in run.arms:
+        notes.append("Fewer than 3 targets: pooled intervals speak of these targets, not of others.")
+    unchosen = [target for target in run.targets if ATTACK in run.arms and target not in best]
+    if unchosen:
+        notes.append(f"No validation rankings to choose a seed by for {', '.join(unchosen)}.")
+    if CLEAN not in run.arms and run.tests:
+        notes.append("No clean arm: effects cannot be computed.")
+    return notes

@@ -1,0 +1,66 @@
+"""One row of tables.json."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from testbed.statistics import Interval, TestResult
+
+MEAN, BEST = "mean", "best_of_validation"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """An estimate with its place in the table; every field is described in docs/schemas.md."""
+
+    section: str
+    measure: str
+    target: str
+    arm: str
+    against: str | None = None
+    selection: str = MEAN
+    estimate: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    blocks: int = 0
+    over: tuple[str, ...] = ()
+    p: float | None = None
+    p_min: float | None = None
+    p_holm: float | None = None
+    method: str = ""
+    test: str = ""
+    note: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """The row as plain JSON values, numbers to six significant digits."""
+        return {name: plain(value) for name, value in asdict(self).items()}
+
+
+def plain(value: Any) -> Any:
+    """JSON values, recursively: floats to six significant digits, not finite → None, tuples as lists."""
+    if isinstance(value, dict):
+        return {str(name): plain(part) for name, part in value.items()}
+    if isinstance(value, tuple | list):
+        return [plain(part) for part in value]
+    if isinstance(value, float):
+        return float(f"{value:.6g}") + 0.0 if math.isfinite(value) else None
+    return value
+
+
+def interval_fields(interval: Interval, test: TestResult | None = None) -> dict[str, Any]:
+    """The fields of a row that come from an interval and a test."""
+    fields: dict[str, Any] = {
+        "estimate": interval.estimate,
+        "low": interval.low,
+        "high": interval.high,
+        "n": interval.n,
+        "blocks": interval.blocks,
+        "over": interval.over,
+        "method": interval.method,
+    }
+    if test is not None:
+        fields |= {"p": test.p, "p_min": test.p_min, "test": test.method}
+    return fields
