@@ -72,8 +72,8 @@ def part(whole: Catalog, items: Iterable[str] | None, requests: Iterable[str] | 
     }
     unmet = {request for request, grades in judgements.items() if not grades}
     if requests is not None and unmet:
-        shown = ", ".join(shown(request) for request in sorted(unmet))
-        raise CatalogError(f"{whole.name}: none of the chosen items satisfies the request {shown}")
+        which = ", ".join(shown(request) for request in sorted(unmet))
+        raise CatalogError(f"{whole.name}: none of the chosen items satisfies the request {which}")
     chosen = Catalog.of(
         (whole.item(item_id) for item_id in whole.ids if item_id in kept),
         name=whole.name,

@@ -40,7 +40,7 @@ def read_requests(
     read, seen = Requests(), dict[str, int]()
     for line, raw in json_lines(source, faults):
         parsed = RequestLine(raw, ids, kinds, max_chars)
-        if parsed.request_id in seen:
+        if parsed.request_id and parsed.request_id in seen:
             parsed.messages.append(
                 f"duplicate id {shown(parsed.request_id)}, first on line {seen[parsed.request_id]}"
             )
