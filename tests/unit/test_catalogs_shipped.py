@@ -18,8 +18,8 @@ SHIPPED: dict[type[Shipped], tuple[int, int, str]] = {
     Hotels: (40, 27, "c598217a1312a375"),
     Novels: (60, 28, "9a6f4311cb50fd4c"),
 }
-"""Items, requests and fingerprint. A change of any request, grade or item changes the fingerprint: old results
-then no longer compare, so it belongs in the changelog."""
+"""Items, requests and fingerprint. A change of any request, grade or item changes the fingerprint: old
+results then no longer compare, so it belongs in the changelog."""
 
 DISPLAYED = {
     "price": ("Price", "Price per Night"),
