@@ -45,6 +45,11 @@ class GCG(AttackPlugin):
     banned_words: tuple[str, ...] = ()
     """Words that must not appear in the text, ignoring case."""
 
+    def queries_per_step(self, situations: int) -> int:
+        """Gradients, screening and finalists."""
+        screened = self.width * min(self.screen_situations, situations)
+        return min(self.gradient_situations, situations) + screened + self.finalists * situations
+
     def __call__(
         self, targets: Sequence[Target], victim: Victim, rng: np.random.Generator
     ) -> Iterator[Step]:

@@ -32,6 +32,10 @@ class RandomSearch(AttackPlugin):
     words: tuple[str, ...] = ("best", "recommended", "top", "first", "choice", "perfect", "ideal", "1.")
     """Further words to draw from."""
 
+    def queries_per_step(self, situations: int) -> int:
+        """Every candidate on every situation."""
+        return self.width * situations
+
     def __call__(
         self, targets: Sequence[Target], victim: Victim, rng: np.random.Generator
     ) -> Iterator[Step]:

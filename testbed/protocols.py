@@ -184,10 +184,13 @@ class Step:
 class Plugin(BaseModel):
     """Base of every plug-in: immutable, unknown options refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    summary: ClassVar[str] = ""
-    """One line for `testbed list`; the class docstring's first line when empty."""
+    @classmethod
+    def about(cls) -> str:
+        """One line on what it is: the first of the class's docstring."""
+        lines = (cls.__doc__ or "").strip().splitlines()
+        return lines[0] if lines else ""
 
 
 class StagePlugin(Plugin):
@@ -210,6 +213,10 @@ class AttackPlugin(Plugin):
     """Options of an attack; calling it yields steps, and the runner owns the loop."""
 
     access: ClassVar[Access] = Access.none
+
+    def queries_per_step(self, situations: int) -> int | None:
+        """Most queries that one step takes on that many situations; None when it cannot be told."""
+        return None
 
     def __call__(self, targets: Sequence[Target], victim: Victim, rng: np.random.Generator) -> Iterator[Step]:
         raise NotImplementedError

@@ -1,0 +1,38 @@
+"""`testbed check`: every fault of a scenario at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from testbed.commands.options import AS_JSON, SCENARIO, SET, overrides, print_json
+
+
+@click.command("check")
+@SCENARIO
+@SET
+@AS_JSON
+def command(scenario: Path, settings: tuple[str, ...], as_json: bool) -> None:
+    """Check SCENARIO and the catalog it names; loads no model.
+
+    Faults are printed as `file:line:column: path: message` and the exit code is 2.
+    """
+    import dataclasses
+
+    from testbed.errors import ScenarioError
+    from testbed.scenario import load
+    from testbed.world import load_catalog
+
+    try:
+        experiment = load(scenario, overrides(settings))
+        catalog = load_catalog(experiment)
+    except ScenarioError as error:
+        if not as_json:
+            raise
+        print_json({"schema": 1, "ok": False, "faults": [dataclasses.asdict(fault) for fault in error.faults]})
+        raise SystemExit(error.exit_code) from None
+    if as_json:
+        print_json({"schema": 1, "ok": True, "name": experiment.name, "hash": experiment.hash, "faults": []})
+    else:
+        click.echo(f"{scenario}: fine ({experiment.name}, {experiment.hash}; {len(catalog)} items)")

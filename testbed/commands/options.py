@@ -1,0 +1,44 @@
+"""Options that several commands share, and how they print."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+SCENARIO = click.argument("scenario", type=click.Path(path_type=Path))
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON (docs/schemas.md) instead of text.")
+SET = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change the scenario, for instance --set attack.steps=10. May be repeated.",
+)
+
+
+def print_json(data: object) -> None:
+    """Print JSON on standard output."""
+    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def overrides(
+    settings: tuple[str, ...],
+    seeds: tuple[int, ...] = (),
+    device: str | None = None,
+    threads: int | None = None,
+) -> list[str]:
+    """What the options change in a scenario, as texts for `testbed.scenario.load`."""
+    found = list(settings)
+    if seeds:
+        found.append(f"seeds=[{', '.join(map(str, seeds))}]")
+    if device is not None:
+        found.append(f"machine.device={device}")
+    if threads is not None:
+        found.append(f"machine.threads={threads}")
+    return found

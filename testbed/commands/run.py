@@ -1,0 +1,124 @@
+"""`testbed run`: scenario in, run directory, tables and report out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from testbed.commands.options import AS_JSON, SCENARIO, SET, overrides, print_json
+
+if TYPE_CHECKING:
+    from testbed.api import Result
+    from testbed.scenario import Scenario
+
+INTERRUPTED = 130
+
+
+@click.command("run")
+@SCENARIO
+@SET
+@click.option("--out", type=click.Path(path_type=Path), help="Run directory [default: runs/NAME-HASH].")
+@click.option("--limit", type=click.IntRange(min=1), help="Measure on that many test orders only.")
+@click.option("--seed", "seeds", type=click.IntRange(min=0), multiple=True, help="Attack seed; may be repeated.")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
+@click.option("--device", help="cpu, cuda, cuda:1, mps or auto.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads of each process.")
+@click.option("--dry-run", is_flag=True, help="Count trials and estimate the cost; run nothing.")
+@click.option("--restart", is_flag=True, help="Forget what an earlier run with this scenario has done.")
+@click.option(
+    "--fail-if",
+    "gates",
+    multiple=True,
+    metavar="CONDITION",
+    help="Exit with 3 when it holds, for instance 'lift@1 > 0.2' or 'lift@1.low > 0'. May be repeated.",
+)
+@AS_JSON
+def command(
+    scenario: Path,
+    settings: tuple[str, ...],
+    out: Path | None,
+    limit: int | None,
+    seeds: tuple[int, ...],
+    jobs: int,
+    device: str | None,
+    threads: int | None,
+    dry_run: bool,
+    restart: bool,
+    gates: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Run SCENARIO, or go on where an interrupted run stopped.
+
+    The records, tables and the report go to the run directory. Running a finished scenario again only
+    rebuilds what is derived.
+    """
+    from testbed.gate import evaluate, parse
+    from testbed.scenario import load
+
+    conditions = [parse(gate) for gate in gates]
+    experiment = load(scenario, overrides(settings, seeds, device, threads))
+    if dry_run:
+        _estimate(experiment, limit, as_json)
+        return
+    from testbed.api import run
+    from testbed.commands.progress import watching
+
+    where = out or Path("runs") / _folder(experiment, limit)
+    try:
+        with watching(experiment.name) as events:
+            result = run(
+                experiment,
+                where,
+                scenario_text=scenario.read_text(encoding="utf-8"),
+                jobs=jobs,
+                limit=limit,
+                restart=restart,
+                argv=sys.argv[1:],
+                events=events,
+            )
+    except KeyboardInterrupt:
+        click.echo(f"interrupted; the same command goes on from {where}", err=True)
+        raise SystemExit(INTERRUPTED) from None
+    results = [evaluate(condition, result.tables) for condition in conditions]
+    crossed = [gate.as_json() for gate in results if gate.crossed]
+    _tell(result, crossed, as_json)
+    raise SystemExit(3 if crossed else 1 if result.failed else 0)
+
+
+def _folder(experiment: Scenario, limit: int | None) -> str:
+    return f"{experiment.name}-{experiment.hash[:6]}" + (f"-limit{limit}" if limit else "")
+
+
+def _estimate(experiment: Scenario, limit: int | None, as_json: bool) -> None:
+    from testbed.estimate import estimate
+
+    found = estimate(experiment, limit)
+    if as_json:
+        print_json(found)
+        return
+    for key, value in found.items():
+        click.echo(f"{key.replace('_', ' '):>24}  {value if value is not None else 'not known beforehand'}")
+
+
+def _tell(result: Result, crossed: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "schema": 1,
+                "run": str(result.path),
+                "report": str(result.report),
+                "verdict": result.verdict,
+                "failed": list(result.failed),
+                "crossed": crossed,
+            }
+        )
+    else:
+        click.echo(result.verdict["sentence"])
+        click.echo(f"report: {result.report}")
+    for key in result.failed:
+        click.echo(f"failed: {key}: {result.notes.get(key, '')}", err=True)
+    for gate in crossed:
+        click.echo(f"gate crossed: {gate['gate']} (it is {gate['value']:.3f})", err=True)
