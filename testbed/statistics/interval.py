@@ -87,7 +87,7 @@ class Intervals:
         times (Owen 2007), and it cannot see that 2 seeds say little about the next one. A factor mends both;
         the shape of the bootstrap distribution (its skew near 0 and 1) is kept.
         """
-        from scipy import stats
+        from scipy import special
 
         draws = self._draws(cells.targets, cells.values.shape[1], cells.values.shape[2], resample_targets)
         means = distribution(cells, draws)
@@ -95,10 +95,10 @@ class Intervals:
         found = spread(cells, resample_targets=resample_targets)
         variance = found.variance if floor is None else max(found.variance, _floor(cells, floor))
         tail = (1 - self.level) / 2
-        wanted = math.sqrt(variance) * float(stats.t.ppf(1 - tail, found.df))
+        wanted = math.sqrt(variance) * float(special.stdtrit(found.df, 1 - tail))
         if sd < 1e-12:
             return estimate - wanted, estimate + wanted
-        stretch = wanted / (float(stats.norm.ppf(1 - tail)) * sd)
+        stretch = wanted / (float(special.ndtri(1 - tail)) * sd)
         low, high = np.quantile(means, [tail, 1 - tail])
         return estimate + stretch * (float(low) - estimate), estimate + stretch * (float(high) - estimate)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 
@@ -10,19 +12,33 @@ def mcnemar_power(n: int, gains: float, losses: float, alpha: float = 0.05) -> f
 
     `gains`: P(0 → 1), `losses`: P(1 → 0) of a pair. Sums over the number of discordant pairs: exact.
     """
-    from scipy import stats
+    from scipy import special
 
     discordant = gains + losses
     if n < 1 or discordant <= 0:
         return 0.0
-    m = np.arange(n + 1)
-    # Largest count of the rarer kind at which the test still rejects, per number of discordant pairs m.
-    nearest = np.asarray(stats.binom.ppf(alpha / 2, m, 0.5))
-    critical = np.where(2 * stats.binom.cdf(nearest, m, 0.5) <= alpha, nearest, nearest - 1)
-    share = gains / discordant
-    rejects = stats.binom.cdf(critical, m, share) + stats.binom.sf(m - critical - 1, m, share)
+    m, share, critical = np.arange(n + 1), gains / discordant, _critical(n, alpha)
+    # bdtr(k, m, p) = P(X ≤ k): few gains, or few losses.
+    few = np.maximum(critical, 0)
+    rejects = special.bdtr(few, m, share) + special.bdtr(few, m, 1 - share)
     rejects = np.where(critical >= 0, rejects, 0.0)
-    return float(stats.binom.pmf(m, n, discordant) @ rejects)
+    choose = special.gammaln(n + 1) - special.gammaln(m + 1) - special.gammaln(n - m + 1)
+    likely = np.exp(choose + special.xlogy(m, discordant) + special.xlog1py(n - m, -discordant))
+    return float(likely @ rejects)
+
+
+@lru_cache(maxsize=16)
+def _critical(n: int, alpha: float) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """(n + 1,) largest count of the rarer kind with which m discordant pairs still reject; −1 for none."""
+    from scipy import special
+
+    found = np.full(n + 1, -1)
+    count = -1
+    for m in range(n + 1):
+        while 2 * special.bdtr(count + 1, m, 0.5) <= alpha and count + 1 <= m // 2:
+            count += 1
+        found[m] = count
+    return found
 
 
 def rates(before: float, after: float, *, demotes: bool = True) -> tuple[float, float]:

@@ -32,20 +32,26 @@ ALWAYS = (
 
 
 def build(
-    records: Iterable[Record], manifest: Mapping[str, Any], traces: Traces | None = None
+    records: Iterable[Record],
+    manifest: Mapping[str, Any],
+    traces: Traces | None = None,
+    *,
+    measures: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """The content of tables.json (docs/schemas.md) as plain JSON values; a pure function of its arguments."""
+    """The content of tables.json (docs/schemas.md) as plain JSON values; a pure function of its arguments.
+
+    `measures`: names to compute besides those of the manifest and those that every run gets.
+    """
     run = Run.of(records, manifest)
     outcomes = Outcomes(run, Index(run.tests))
     wanted, notes = _measures(manifest.get("measures", ()))
+    chosen = chosen_measures(manifest.get("measures", ()), measures, bool(run.targets))
     best = best_seeds(run)
     main = primary(wanted)
-    always = [parse(name) for name in ALWAYS]
-    measures = _complete([*wanted, *always], bool(run.targets))
     bystanders, concentration = rivals(outcomes, run.targets)
     rows = [
-        *level_rows(outcomes, measures, best),
-        *effect_rows(outcomes, measures, best),
+        *level_rows(outcomes, chosen, best),
+        *effect_rows(outcomes, chosen, best),
         *concentration,
         *order_rows(run),
         *survival_rows(outcomes, best),
@@ -75,6 +81,12 @@ def build(
         "notes": [*notes, *_notes(run, best)],
     }
     return dict(plain(tables))
+
+
+def chosen_measures(named: Iterable[str], more: Iterable[str], attacked: bool) -> list[Measure]:
+    """What is computed: the measures of the manifest, those asked for besides, and those every run gets."""
+    wanted, _ = _measures(named)
+    return _complete([*wanted, *(parse(name) for name in (*more, *ALWAYS))], attacked)
 
 
 def _measures(names: Iterable[str]) -> tuple[list[Measure], list[str]]:

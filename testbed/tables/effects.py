@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -43,7 +43,7 @@ def effect_rows(outcomes: Outcomes, measures: Sequence[Measure], best: Best) -> 
     for arm, against in run.contrasts:
         pairs = paired(index, run.targets, arm, against)
         for measure in measures:
-            if not _is_effect(measure):
+            if not is_effect(measure):
                 continue
             cells = pairs.cells(outcomes.effect(measure, pairs))
             for selection, target, part in cuts(run, pairs, cells, best if arm == ATTACK else {}):
@@ -51,7 +51,7 @@ def effect_rows(outcomes: Outcomes, measures: Sequence[Measure], best: Best) -> 
                 if not interval.n:
                     continue
                 name = f"{measure.name}/{arm}/{against}/{selection}/{target}"
-                test = tested(run, part, measure.binary, name) if _signed(measure) else None
+                test = tested(part, measure.binary, run.rng, name) if _signed(measure) else None
                 yield Row(
                     section="effect" if measure.section == "level" else measure.section,
                     measure=measure.name,
@@ -71,18 +71,20 @@ def effect_bounds(measure: Measure) -> tuple[float, float] | None:
     return -width, width
 
 
-def tested(run: Run, cells: Cells, binary: bool, name: str) -> TestResult | None:
+def tested(
+    cells: Cells, binary: bool, rng: Callable[[str], np.random.Generator], name: str
+) -> TestResult | None:
     """Sign flips of whole blocks; for one block alone McNemar (binary values) or flips of its pairs."""
     cells = cells.trimmed()
     if len(cells.targets) != 1:
-        return sign_flip(cells.block_means.tolist(), run.rng(f"flip/{name}"))
+        return sign_flip(cells.block_means.tolist(), rng(f"flip/{name}"))
     values = cells.values[cells.known]
     if binary and np.isin(values, (-1.0, 0.0, 1.0)).all():
         return mcnemar(int((values > 0).sum()), int((values < 0).sum()))
-    return sign_flip(values.tolist(), run.rng(f"flip/{name}"))
+    return sign_flip(values.tolist(), rng(f"flip/{name}"))
 
 
-def _is_effect(measure: Measure) -> bool:
+def is_effect(measure: Measure) -> bool:
     """top@k appears as lift@k; other levels as their difference."""
     return isinstance(measure, Level | Change | Paired) and not measure.name.startswith("top@")
 

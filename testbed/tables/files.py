@@ -49,16 +49,16 @@ def read_traces(directory: str | Path, attacks: Iterable[AttackRecord]) -> Trace
     return found
 
 
-def tables_of(directory: str | Path) -> dict[str, Any]:
+def tables_of(directory: str | Path, *, measures: Iterable[str] = ()) -> dict[str, Any]:
     """tables.json of a run directory, built anew from its records; nothing is written."""
     records = read_records(Path(directory) / "trials.jsonl")
     attacks = [record for record in records if isinstance(record, AttackRecord)]
-    return build(records, read_manifest(directory), read_traces(directory, attacks))
+    return build(records, read_manifest(directory), read_traces(directory, attacks), measures=measures)
 
 
-def write_tables(directory: str | Path) -> dict[str, Any]:
+def write_tables(directory: str | Path, *, measures: Iterable[str] = ()) -> dict[str, Any]:
     """Builds and writes tables.json and results.parquet of a run directory; returns the tables."""
-    tables = tables_of(directory)
+    tables = tables_of(directory, measures=measures)
     text = json.dumps(tables, ensure_ascii=True, allow_nan=False, indent=1) + "\n"
     _replace(Path(directory) / "tables.json", text.encode())
     write_results(directory)

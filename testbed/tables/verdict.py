@@ -90,7 +90,8 @@ def _sentence(run: Run, found: dict[str, Any]) -> str:
     if main is None:
         return "No attack was measured."
     measure = found["measure"]
-    what = f"the chance of a place in the top {measure.partition('@')[2]}" if "@" in measure else measure
+    depth = measure.partition("@")[2]
+    what = "the chance of rank 1" if depth == "1" else f"the chance of a place in the top {depth}"
     verb = {
         "lifted": "The attack raised",
         "lowered": "The attack lowered",

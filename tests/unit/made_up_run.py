@@ -14,7 +14,9 @@ Ranker = Callable[[str, str, int | None, str, int, np.random.Generator], Sequenc
 """(arm, target, seed, request, order, rng) → ranking."""
 
 
-def lifted(arm: str, target: str, seed: int | None, request: str, order: int, rng: np.random.Generator) -> list[str]:
+def lifted(
+    arm: str, target: str, seed: int | None, request: str, order: int, rng: np.random.Generator
+) -> list[str]:
     """Attacked targets are first four times in five; everything else is shuffled."""
     ranking = [str(item) for item in rng.permutation(ITEMS)]
     if arm == "attack" and rng.random() < 0.8:
@@ -23,7 +25,9 @@ def lifted(arm: str, target: str, seed: int | None, request: str, order: int, rn
     return ranking
 
 
-def manifest(targets: Sequence[str] = ("a", "b"), requests: Sequence[str] = ("r0", "r1"), **more: Any) -> dict[str, Any]:
+def manifest(
+    targets: Sequence[str] = ("a", "b"), requests: Sequence[str] = ("r0", "r1"), **more: Any
+) -> dict[str, Any]:
     """A manifest that fits `records`."""
     return {
         "schema": 1,

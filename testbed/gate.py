@@ -1,0 +1,135 @@
+"""Gates for continuous integration: `lift@1 > 0.2` fails a run whose tables say so.
+
+    gate      = [ prefix ":" ] measure [ ".low" | ".high" ] [ "[" target "]" ] op number
+    prefix    = arm | arm "-" against
+    op        = ">" | ">=" | "<" | "<="
+
+Without a target the row is pooled over targets; without `.low` or `.high` the point estimate counts; the
+selection is the mean over attack seeds. `arm-against:` asks for the effect of one arm against another, `arm:`
+for a level in one arm (for a measure without levels: its effect against clean). Without a prefix the effect
+of the attack against clean is meant, or the level of the clean arm in a run without an attack.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from testbed.errors import UserError, listed, nearest, shown
+from testbed.measures import parse as parse_measure
+
+OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+}
+_GATE = re.compile(
+    r"""\s*(?:(?P<arm>[A-Za-z]\w*)(?:-(?P<against>[A-Za-z]\w*))?\s*:)?
+        \s*(?P<measure>[^\[\]<>:]+?)(?:\.(?P<bound>low|high))?
+        \s*(?:\[(?P<target>[^\[\]]+)\])?
+        \s*(?P<op>>=|<=|>|<)\s*(?P<number>\S+)\s*""",
+    re.VERBOSE,
+)
+EXAMPLES = "lift@1 > 0.2; lift@1.low > 0; lift@1[some-item] > 0.5; attack-random_tokens:lift@1 > 0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A condition that must not hold. `text` is what the user wrote."""
+
+    text: str
+    measure: str
+    op: str
+    number: float
+    bound: str = "estimate"
+    target: str = "all"
+    arm: str | None = None
+    against: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """What came out: `crossed` is True when the run must fail. `row` of tables.json decided."""
+
+    gate: Gate
+    crossed: bool
+    value: float
+    row: Mapping[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON values: gate, crossed, value, row."""
+        return {"gate": self.gate.text, "crossed": self.crossed, "value": self.value, "row": dict(self.row)}
+
+
+def parse(text: str) -> Gate:
+    """Reads a gate; UserError with an example or the nearest measure when it cannot be read."""
+    found = _GATE.fullmatch(text)
+    if found is None:
+        raise UserError(f"gate {shown(text)}: not of the form 'measure > number'; examples: {EXAMPLES}")
+    try:
+        measure = parse_measure(found["measure"].strip())
+    except UserError as error:
+        raise UserError(f"gate {shown(text)}: {error}") from None
+    try:
+        number = float(found["number"])
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise UserError(f"gate {shown(text)}: {shown(found['number'])} is not a number")
+    return Gate(
+        text=text,
+        measure=measure.name,
+        op=found["op"],
+        number=number,
+        bound=found["bound"] or "estimate",
+        target=(found["target"] or "all").strip(),
+        arm=found["arm"],
+        against=found["against"],
+    )
+
+
+def evaluate(gate: Gate, tables: Mapping[str, Any]) -> GateResult:
+    """Looks the row up in tables.json; UserError when there is none, because a gate must not pass unseen."""
+    rows: Sequence[Mapping[str, Any]] = tables.get("rows", ())
+    for arm, against in _places(gate):
+        for row in rows:
+            place = (row["measure"], row["arm"], row["against"], row["target"], row["selection"])
+            if place == (gate.measure, arm, against, gate.target, "mean"):
+                value = row[gate.bound]
+                if value is None:
+                    raise UserError(
+                        f"gate {shown(gate.text)}: {gate.measure} has no {gate.bound} in this run"
+                    )
+                return GateResult(gate, OPERATORS[gate.op](value, gate.number), value, row)
+    raise UserError(f"gate {shown(gate.text)}: {_missing(gate, rows)}")
+
+
+def _places(gate: Gate) -> list[tuple[str, str | None]]:
+    """(arm, against) in the order in which they are looked for."""
+    if gate.arm is None:
+        return [("attack", "clean"), ("clean", None), ("attack", None)]
+    if gate.against is not None:
+        return [(gate.arm, gate.against)]
+    return [(gate.arm, None), (gate.arm, "clean")]
+
+
+def _missing(gate: Gate, rows: Sequence[Mapping[str, Any]]) -> str:
+    targets = dict.fromkeys(str(row["target"]) for row in rows)
+    if gate.target not in targets:
+        close = nearest(gate.target, targets)
+        hint = f"did you mean {close!r}?" if close else f"there are {listed(targets)}"
+        return f"no target {shown(gate.target)} in this run; {hint}"
+    arms = dict.fromkeys(str(row["arm"]) for row in rows)
+    for arm in (gate.arm, gate.against):
+        if arm is not None and arm not in arms:
+            close = nearest(arm, arms)
+            hint = f"did you mean {close!r}?" if close else f"there are {listed(arms)}"
+            return f"no arm {shown(arm)} in this run; {hint}"
+    if gate.measure not in {row["measure"] for row in rows}:
+        return f"{gate.measure} was not measured in this run; name it under `measures` in the scenario"
+    return f"{gate.measure} was not measured for these arms and this target"

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from testbed.errors import UserError
+from testbed.gate import Gate, evaluate, parse
+
+
+def row(measure: str, arm: str, against: str | None, estimate: float | None, **more: Any) -> dict[str, Any]:
+    return {
+        "measure": measure,
+        "arm": arm,
+        "against": against,
+        "target": "all",
+        "selection": "mean",
+        "estimate": estimate,
+        "low": None,
+        "high": None,
+        **more,
+    }
+
+
+TABLES = {
+    "rows": [
+        row("lift@1", "attack", "clean", 0.9, selection="best_of_validation"),
+        row("lift@1", "attack", "clean", 0.3, low=0.1, high=0.5),
+        row("lift@1", "attack", "random_tokens", 0.25),
+        row("lift@1", "random_tokens", "clean", 0.05),
+        row("lift@1", "attack", "clean", 0.7, target="swift-brew"),
+        row("nDCG@10", "clean", None, 0.6),
+        row("nDCG@10", "attack", None, 0.5),
+        row("nDCG@10", "attack", "clean", -0.1),
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "crossed"),
+    [
+        ("lift@1 > 0.2", 0.3, True),
+        ("lift@1>0.3", 0.3, False),
+        ("lift@1 >= 0.3", 0.3, True),
+        ("lift@1.low > 0.2", 0.1, False),
+        ("lift@1.high < 1", 0.5, True),
+        ("lift@1[swift-brew] <= .7", 0.7, True),
+        ("attack-random_tokens:lift@1 > 0.2", 0.25, True),
+        ("random_tokens: lift@1 > 1e-2", 0.05, True),
+        ("nDCG@10 < -0.05", -0.1, True),
+        ("clean:nDCG@10 < 0.55", 0.6, False),
+    ],
+)
+def test_gates(text: str, value: float, crossed: bool) -> None:
+    result = evaluate(parse(text), TABLES)
+    assert (result.value, result.crossed) == (value, crossed)
+    assert result.as_json()["gate"] == text
+
+
+def test_a_run_without_an_attack_is_judged_by_its_clean_arm() -> None:
+    assert evaluate(parse("nDCG@10 < 0.7"), {"rows": [row("nDCG@10", "clean", None, 0.6)]}).crossed
+
+
+def test_parsed_fields() -> None:
+    assert parse("attack-clean: lift@3.low [x y] <= -1") == Gate(
+        "attack-clean: lift@3.low [x y] <= -1", "lift@3", "<=", -1.0, "low", "x y", "attack", "clean"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lifft@1 > 0.2", "gate 'lifft@1 > 0.2': unknown measure 'lifft@1'; did you mean 'lift@1'?"),
+        ("lift > 0.2", "did you mean 'lift@1'?"),
+        ("lift@1", "gate 'lift@1': not of the form 'measure > number'; examples: lift@1 > 0.2;"),
+        ("lift@1 == 0.2", "not of the form"),
+        ("lift@1 > much", "gate 'lift@1 > much': 'much' is not a number"),
+        ("lift@1 > nan", "'nan' is not a number"),
+        ("lift@1.lo > 0", "measure 'lift@1.lo'"),
+        ("", "not of the form"),
+    ],
+)
+def test_gates_that_cannot_be_read(text: str, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse(text)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lift@7 > 0", "lift@7 was not measured in this run; name it under `measures` in the scenario"),
+        ("lift@1[swift-brw] > 0", "no target 'swift-brw' in this run; did you mean 'swift-brew'?"),
+        ("randomtokens:lift@1 > 0", "no arm 'randomtokens' in this run; did you mean 'random_tokens'?"),
+        ("nDCG@10.low < 0", "nDCG@10 has no low in this run"),
+        ("clean:lift@1 > 0", "lift@1 was not measured for these arms and this target"),
+    ],
+)
+def test_a_gate_never_passes_unseen(text: str, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        evaluate(parse(text), TABLES)
+    assert message in str(caught.value)
