@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from testbed.errors import UserError, listed, shown
 from testbed.measures import Level, Measure, Paired, parse
@@ -67,6 +68,11 @@ def compare_runs(
     runs: Sequence[Run], names: Sequence[str], *, measures: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Like `compare`, for runs in memory; `names` tell them apart in the rows."""
+    with threadpool_limits(limits=1):
+        return _compared(runs, names, measures)
+
+
+def _compared(runs: Sequence[Run], names: Sequence[str], measures: Sequence[str]) -> dict[str, Any]:
     base, others = runs[0], runs[1:]
     wanted = chosen_measures(base.manifest.get("measures", ()), measures, bool(base.targets))
     main = primary([parse(name) for name in measures] or wanted)

@@ -64,4 +64,4 @@ def _weighted(values: Array, draws: tuple[Array, Array, Array]) -> Array:
     blocks, requests, orders = draws
     count, width, depth = values.shape
     per_cell = (orders @ values.reshape(count * width, depth).T).reshape(-1, count, width)
-    return np.asarray(np.einsum("baq,ba,bq->b", per_cell, blocks, requests, optimize=True))
+    return np.asarray((np.einsum("baq,bq->ba", per_cell, requests) * blocks).sum(axis=1))

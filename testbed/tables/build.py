@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from testbed.errors import UserError
 from testbed.measures import Change, Level, Measure, Summary, parse
 from testbed.records import Record
@@ -42,10 +44,15 @@ def build(
 
     `measures`: names to compute besides those of the manifest and those that every run gets.
     """
-    run = Run.of(records, manifest)
+    # One thread: many small products, where threads cost more than they bring, and sums that repeat exactly.
+    with threadpool_limits(limits=1):
+        return _build(Run.of(records, manifest), traces or {}, measures)
+
+
+def _build(run: Run, traces: Traces, measures: Iterable[str]) -> dict[str, Any]:
     outcomes = Outcomes(run, Index(run.tests))
-    wanted, notes = _measures(manifest.get("measures", ()))
-    chosen = chosen_measures(manifest.get("measures", ()), measures, bool(run.targets))
+    wanted, notes = _measures(run.manifest.get("measures", ()))
+    chosen = chosen_measures(run.manifest.get("measures", ()), measures, bool(run.targets))
     best = best_seeds(run)
     main = primary(wanted)
     bystanders, concentration = rivals(outcomes, run.targets)
@@ -75,7 +82,7 @@ def build(
         "survival": survival_counts(run),
         "statuses": _statuses(run),
         "time_to_first": {"attacks": times, "curve": survival_curve(times)},
-        "convergence": convergence(run, traces or {}),
+        "convergence": convergence(run, traces),
         "examples": examples(outcomes, best),
         "power": power_table(run, rows),
         "notes": [*notes, *_notes(run, best)],
