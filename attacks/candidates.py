@@ -12,7 +12,7 @@ from testbed.protocols import Surface
 
 
 def forbidden(pieces: Sequence[str], *, ascii_only: bool, banned: Sequence[str] = ()) -> np.ndarray:
-    """Tokens that may not be used: special, unprintable, not ASCII if so wished, or holding a banned word. (V,) bool."""
+    """Tokens that may not be used: special, unprintable, not ASCII if so wished, holding a banned word; (V,) bool."""
     lowered = [word.casefold() for word in banned]
     return np.array(
         [

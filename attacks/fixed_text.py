@@ -19,7 +19,5 @@ class FixedText(AttackPlugin):
 
     text: str
 
-    def __call__(
-        self, targets: Sequence[Target], victim: Victim, rng: np.random.Generator
-    ) -> Iterator[Step]:
+    def __call__(self, targets: Sequence[Target], victim: Victim, rng: np.random.Generator) -> Iterator[Step]:
         yield Step(targets[0].edit(self.text))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -19,8 +19,8 @@ class GCG(AttackPlugin):
 
     Works on text: a candidate that is not the same tokens once rendered in place is never scored. Each step
     takes the gradient on `gradient_situations` situations, scores all candidates on `screen_situations`
-    of them, and the best `finalists` on all; the best finalist becomes the current text. The steps
-    yielded carry the mean objective over all situations.
+    of them (approximately, unless `screening: exact`), and the best `finalists` exactly on all; the best
+    finalist becomes the current text. The steps yielded carry the exact mean objective over all situations.
     """
 
     access: ClassVar[Access] = Access.gradients
@@ -32,7 +32,14 @@ class GCG(AttackPlugin):
     top_k: int = Field(default=128, ge=1)
     """Tokens to draw from per position."""
     swaps: int = Field(default=1, ge=1)
-    """Positions changed in a candidate."""
+    """Most positions changed in a candidate, in the first step; falls to one over `anneal` steps."""
+    anneal: int = Field(default=10, ge=1)
+    """Steps until candidates differ in one position."""
+    screening: Literal["frozen_tail", "exact"] = "frozen_tail"
+    """`frozen_tail`: what follows the text keeps the keys and values it has under the current text, but for
+    the last `recompute` tokens. `exact`: everything is recomputed."""
+    recompute: int = Field(default=8, ge=1)
+    """Tokens before the answer that frozen-tail screening computes anew."""
     finalists: int = Field(default=4, ge=1)
     """Candidates that are scored on every situation."""
     gradient_situations: int = Field(default=1, ge=1)
@@ -50,9 +57,7 @@ class GCG(AttackPlugin):
         screened = self.width * min(self.screen_situations, situations)
         return min(self.gradient_situations, situations) + screened + self.finalists * situations
 
-    def __call__(
-        self, targets: Sequence[Target], victim: Victim, rng: np.random.Generator
-    ) -> Iterator[Step]:
+    def __call__(self, targets: Sequence[Target], victim: Victim, rng: np.random.Generator) -> Iterator[Step]:
         from attacks.candidates import forbidden, promising, propose
 
         target = targets[0]
@@ -72,12 +77,18 @@ class GCG(AttackPlugin):
             choices = promising(gradient.gradient, mask, self.top_k)
             texts = propose(
                 gradient.token_ids, choices, self.width, surface, rng,
-                swaps=self.swaps, reject=self.banned_words,
+                swaps=annealed(self.swaps, self.anneal, turn), reject=self.banned_words,
             )  # fmt: skip
             if not texts:
                 return
-            if len(texts) > self.finalists and len(screen) < len(victim.situations):
-                losses = victim.objective([target.edit(text) for text in texts], screen).mean(axis=1)
+            if len(texts) > self.finalists:
+                edits = [target.edit(candidate) for candidate in texts]
+                if self.screening == "exact":
+                    losses = victim.objective(edits, screen).mean(axis=1)
+                else:
+                    losses = victim.screen(edits, target.edit(text), screen, recompute=self.recompute).mean(
+                        axis=1
+                    )
                 texts = [texts[index] for index in losses.argsort(kind="stable")[: self.finalists]]
             losses = victim.objective([target.edit(text) for text in texts]).mean(axis=1)
             text = texts[int(losses.argmin())]
@@ -97,7 +108,14 @@ def start(surface: Surface, initial: str, tokens: int) -> str:
         (ids,) = surface.encode([text])
         if ids is not None and len(ids) == tokens:
             return text
-    raise ValueError(f"initial text {initial!r} does not fill {tokens} tokens; try another, such as '!' or 'x'")
+    raise ValueError(
+        f"initial text {initial!r} does not fill {tokens} tokens; try another, such as '!' or 'x'"
+    )
+
+
+def annealed(most: int, steps: int, step: int) -> int:
+    """Positions to change at a step (from 1): `most` at first, falling evenly to one after `steps` steps."""
+    return max(1, round(most - (most - 1) * min(1.0, (step - 1) / steps)))
 
 
 def take(situations: Sequence[Situation], turn: int, count: int) -> list[Situation]:

@@ -36,9 +36,7 @@ class RandomSearch(AttackPlugin):
         """Every candidate on every situation."""
         return self.width * situations
 
-    def __call__(
-        self, targets: Sequence[Target], victim: Victim, rng: np.random.Generator
-    ) -> Iterator[Step]:
+    def __call__(self, targets: Sequence[Target], victim: Victim, rng: np.random.Generator) -> Iterator[Step]:
         target = targets[0]
         pool = self._pool(target, victim)
         current = [pool[index] for index in rng.integers(len(pool), size=self.length)]
@@ -69,6 +67,8 @@ class RandomSearch(AttackPlugin):
 
     def _mutated(self, words: Sequence[str], pool: Sequence[str], rng: np.random.Generator) -> list[str]:
         changed = list(words)
-        for position in rng.choice(len(changed), size=int(rng.integers(1, 3)) if len(changed) > 1 else 1, replace=False):
+        for position in rng.choice(
+            len(changed), size=int(rng.integers(1, 3)) if len(changed) > 1 else 1, replace=False
+        ):
             changed[position] = pool[int(rng.integers(len(pool)))]
         return changed

@@ -75,7 +75,9 @@ def usable(tokenizer: Tokenized) -> list[int]:
         words = " ".join(string.ascii_lowercase).split()
         return sorted({token for word in words for token in tokenizer.encode(" " + word)})
     return [
-        token for token, piece in enumerate(pieces) if piece.strip() and piece.isascii() and piece.isprintable()
+        token
+        for token, piece in enumerate(pieces)
+        if piece.strip() and piece.isascii() and piece.isprintable()
     ]
 
 

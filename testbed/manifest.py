@@ -21,7 +21,7 @@ def describe(world: World, argv: Sequence[str], started: str) -> dict[str, Any]:
 
     scenario, catalog = world.scenario, world.catalog
     models = _models(world)
-    first = next(iter(models.values()), {})
+    first: dict[str, Any] = next(iter(models.values()), {})
     attack = scenario.attack
     return {
         "schema": SCHEMA,
@@ -97,8 +97,8 @@ def _violating(catalog: Catalog, request_id: str) -> list[str]:
     ]
 
 
-def _models(world: World) -> dict[str, Any]:
-    found = {}
+def _models(world: World) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
     for node in world.stack.nodes:
         model = getattr(node.stage, "model", None)
         if model is not None and hasattr(model, "fingerprint"):

@@ -19,7 +19,9 @@ def key(order: int, item_id: str) -> bytes:
 
 def arrange(slate: Slate, situation: Situation, target_id: str | None) -> Slate:
     """The slate in the situation's order, the target (if listed) in its slot or the last one there is."""
-    shuffled = sorted(slate.listings, key=lambda listing: (key(situation.order, listing.item_id), listing.item_id))
+    shuffled = sorted(
+        slate.listings, key=lambda listing: (key(situation.order, listing.item_id), listing.item_id)
+    )
     if target_id is not None and situation.slot is not None:
         target = next((listing for listing in shuffled if listing.item_id == target_id), None)
         if target is not None:
@@ -38,4 +40,6 @@ def slots(count: int, pool: int, which: str | Sequence[int] = "spread") -> tuple
     if which == "late":
         third = max(1, pool // 3)
         return tuple(pool - 1 - index % third for index in range(count))
-    return tuple((index * pool + pool // 2) // count % pool if count < pool else index % pool for index in range(count))
+    return tuple(
+        (index * pool + pool // 2) // count % pool if count < pool else index % pool for index in range(count)
+    )

@@ -109,7 +109,7 @@ def plan(scenario: Scenario, catalog: Catalog, *, deterministic: bool, limit: in
         name: _situations(name, split, requests[name], pool) for name, split in _sections(scenario).items()
     }
     if limit is not None:
-        kept = {order for order in sorted({s.order for s in splits["test"]})[:limit]}
+        kept = set(sorted({situation.order for situation in splits["test"]})[:limit])
         splits["test"] = tuple(situation for situation in splits["test"] if situation.order in kept)
     targets: Sequence[Target | None] = scenario.target_list or (None,)
     attacked = scenario.attack is not None
@@ -138,7 +138,10 @@ def draw_requests(scenario: Scenario, catalog: Catalog) -> dict[str, tuple[str, 
     sections = _sections(scenario)
     share = scenario.hold_out == "orders"
     taken = {
-        request for split in sections.values() if isinstance(split.requests, tuple) for request in split.requests
+        request
+        for split in sections.values()
+        if isinstance(split.requests, tuple)
+        for request in split.requests
     }
     found: dict[str, tuple[str, ...]] = {}
     for name, split in sections.items():

@@ -135,6 +135,16 @@ class Scorable(Protocol):
         """Objective of each variant: (len(slates),) float64, never nan; inf where the target is not listed."""
 
 
+@runtime_checkable
+class Screening(Protocol):
+    """A scorable stage with a cheap approximation for many variants that are close to a known one."""
+
+    def screen(
+        self, probe: Probe, base: Slate, objective: Objective, recompute: int
+    ) -> tuple[np.ndarray, Usage]:
+        """Like `Scorable.losses`; what follows the edit is taken as computed for `base`, but for its end."""
+
+
 @dataclass(frozen=True, slots=True)
 class TokenGradient:
     """Gradient of the objective with respect to the one-hot tokens of the edited text.
@@ -148,7 +158,7 @@ class TokenGradient:
 
 
 @runtime_checkable
-class Differentiable(Protocol):
+class Differentiable(Scorable, Protocol):
     """A scorable stage that also grants gradients and a view of its vocabulary."""
 
     def gradient(
@@ -264,6 +274,16 @@ class Victim(Protocol):
         self, interventions: Sequence[Intervention], situations: Sequence[Situation] | None = None
     ) -> np.ndarray:
         """Objective per (intervention, situation), inf where the target was dropped; needs `scores`."""
+
+    def screen(
+        self,
+        interventions: Sequence[Intervention],
+        base: Intervention,
+        situations: Sequence[Situation] | None = None,
+        *,
+        recompute: int = 8,
+    ) -> np.ndarray:
+        """`objective`, approximately, for interventions close to `base`; exact where a stage knows no better."""
 
     def gradients(
         self, intervention: Intervention, situations: Sequence[Situation] | None = None

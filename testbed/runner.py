@@ -94,7 +94,12 @@ def run(
 
 
 def _work(
-    world: World, directory: RunDirectory, have: Sequence[Record], jobs: int, limit: int | None, events: Events
+    world: World,
+    directory: RunDirectory,
+    have: Sequence[Record],
+    jobs: int,
+    limit: int | None,
+    events: Events,
 ) -> tuple[str, ...]:
     known = {record.key for record in have}
     records: list[Record] = list(have)
@@ -185,4 +190,3 @@ def _go_on_as_begun(world: World, before: Mapping[str, Any], where: Path) -> Non
 
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-

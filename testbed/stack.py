@@ -65,7 +65,9 @@ class Stack:
         self.catalog, self.seed = catalog, seed
         by_name = {node.name: node for node in nodes}
         self.graph = graph_of((node.name, node.inputs) for node in nodes)
-        self.nodes = tuple(by_name[name] for name in nx.lexicographical_topological_sort(self.graph) if name != SOURCE)
+        self.nodes = tuple(
+            by_name[name] for name in nx.lexicographical_topological_sort(self.graph) if name != SOURCE
+        )
         sinks = [name for name in self.graph if self.graph.out_degree(name) == 0]
         if len(sinks) != 1:
             raise ValueError(f"the stack must end in one stage; {', '.join(sorted(sinks))} lead nowhere")
@@ -88,7 +90,10 @@ class Stack:
         """What the last stage would be called with: for scoring and gradients. It must take one slate."""
         flow = self._until(self.last.name, calls, scope)
         slates = self._inputs(self.last, calls, flow)
-        return [(self._context(self.last, call, scope), inputs[0]) for call, inputs in zip(calls, slates, strict=True)]
+        return [
+            (self._context(self.last, call, scope), inputs[0])
+            for call, inputs in zip(calls, slates, strict=True)
+        ]
 
     def _until(self, name: str, calls: Sequence[Call], scope: Scope) -> list[tuple[str, list[Slate]]]:
         flow = [(SOURCE, [self.catalog.source(call.intervention) for call in calls])]

@@ -93,7 +93,9 @@ def file_name(item_id: str) -> str:
 
     A short hash keeps different ids apart where something had to be replaced.
     """
-    safe = "".join(char if char.isascii() and (char.isalnum() or char in "-_.") else "_" for char in item_id)[:80]
+    safe = "".join(char if char.isascii() and (char.isalnum() or char in "-_.") else "_" for char in item_id)[
+        :80
+    ]
     if safe == item_id and not item_id.startswith("."):
         return safe
     import hashlib

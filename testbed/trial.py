@@ -122,9 +122,7 @@ def run_evaluation(
     """Measure every request and arm of one order in one batch; records in line order."""
     target = trial.target
     mine = {seed: record for (item, seed), record in found.items() if target and item == target.item_id}
-    texts = {
-        arm: text_of(arm, target, world.stack, mine) if target else "" for arm in trial.arms
-    }
+    texts = {arm: text_of(arm, target, world.stack, mine) if target else "" for arm in trial.arms}
     cells = list(trial.cells)
     calls = [
         Call(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from testbed.protocols import (
     Priced,
     Probe,
     Scorable,
+    Screening,
     Surface,
     TokenGradient,
 )
@@ -137,20 +138,55 @@ class StackVictim:
         self, interventions: Sequence[Intervention], situations: Sequence[Situation] | None = None
     ) -> np.ndarray:
         """Objective per (intervention, situation), lower is better; inf where the target was dropped on the way."""
-        stage = self._last(Scorable, Access.scores)
-        calls = self._calls(Access.scores, interventions, situations)
-        self.meter.require(queries=len(calls))
+        stage = self._last(Scorable, Access.scores)  # type: ignore[type-abstract]
+        return self._score(interventions, situations, lambda probe: stage.losses(probe, self._wanted))
+
+    def screen(
+        self,
+        interventions: Sequence[Intervention],
+        base: Intervention,
+        situations: Sequence[Situation] | None = None,
+        *,
+        recompute: int = 8,
+    ) -> np.ndarray:
+        """`objective`, approximately: what follows the edit is taken as it is under `base` but for the last tokens.
+
+        `recompute`: how many tokens before the answer are computed anew. Exact where the stage cannot screen.
+        A query is counted for every (intervention, situation) as in `objective`.
+        """
+        stage = self._last(Scorable, Access.scores)  # type: ignore[type-abstract]
+        if not isinstance(stage, Screening):
+            return self.objective(interventions, situations)
+        screening = stage
+
+        def losses(probe: Probe) -> tuple[np.ndarray, Usage]:
+            return screening.screen(
+                Probe(probe.context, probe.slates[1:]), probe.slates[0], self._wanted, recompute
+            )
+
+        return self._score(interventions, situations, losses, base)
+
+    def _score(
+        self,
+        interventions: Sequence[Intervention],
+        situations: Sequence[Situation] | None,
+        losses: Callable[[Probe], tuple[np.ndarray, Usage]],
+        base: Intervention | None = None,
+    ) -> np.ndarray:
+        """Losses (interventions, situations); with a `base`, its slate goes first into every probe."""
+        worlds = list(interventions) if base is None else [base, *interventions]
+        calls = self._calls(Access.scores, worlds, situations)
+        paid = len(calls) // max(1, len(worlds)) * len(interventions)
+        self.meter.require(queries=paid)
         arrived = self._arrive(calls)
-        self.meter.pay(Usage(queries=len(calls)))
-        per = len(calls) // max(1, len(interventions))
-        losses = np.full((len(interventions), per), np.inf)
+        self.meter.pay(Usage(queries=paid))
+        per = len(calls) // max(1, len(worlds))
+        found = np.full((len(interventions), per), np.inf)
         for column in range(per):
             rows = arrived[column::per]
-            losses[:, column], usage = stage.losses(
-                Probe(rows[0][0], [slate for _, slate in rows]), self._wanted
-            )
+            found[:, column], usage = losses(Probe(rows[0][0], [slate for _, slate in rows]))
             self.meter.pay(usage)
-        return losses
+        return found
 
     def gradients(
         self, intervention: Intervention, situations: Sequence[Situation] | None = None
@@ -159,7 +195,7 @@ class StackVictim:
 
         Empty when it reached none of them.
         """
-        stage = self._last(Differentiable, Access.gradients)
+        stage = self._last(Differentiable, Access.gradients)  # type: ignore[type-abstract]
         calls = self._calls(Access.gradients, [intervention], situations)
         self.meter.require(queries=len(calls), gradient_calls=len(calls))
         arrived = self._arrive(calls)
@@ -179,7 +215,7 @@ class StackVictim:
 
     def surfaces(self) -> dict[str, Surface]:
         """How text in the target's field is tokenised, per differentiable stage."""
-        stage = self._last(Differentiable, Access.gradients)
+        stage = self._last(Differentiable, Access.gradients)  # type: ignore[type-abstract]
         return {self._stack.last.name: stage.surface(self._targets[0])}
 
     @property
@@ -198,7 +234,9 @@ class StackVictim:
 
     def _allow(self, needs: Access) -> None:
         if self._access < needs:
-            raise AccessDenied(f"the attack asked for {needs.name}; the threat model grants {self._access.name}")
+            raise AccessDenied(
+                f"the attack asked for {needs.name}; the threat model grants {self._access.name}"
+            )
 
     def _calls(
         self, needs: Access, interventions: Sequence[Intervention], situations: Sequence[Situation] | None

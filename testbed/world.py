@@ -54,5 +54,9 @@ def build(scenario: Scenario, *, limit: int | None = None) -> World:
     ]
     stack = Stack(catalog, nodes)
     return World(
-        scenario, catalog, stack, plan(scenario, catalog, deterministic=stack.deterministic, limit=limit), environment
+        scenario,
+        catalog,
+        stack,
+        plan(scenario, catalog, deterministic=stack.deterministic, limit=limit),
+        environment,
     )

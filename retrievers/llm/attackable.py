@@ -50,6 +50,41 @@ class Attackable:
         tokens = sum(len(row.trunk) + sum(map(len, row.branches)) for row in rows)
         return losses, Usage(tokens=tokens, computed=cached + sum(row.width for row in cut))
 
+    def screen(
+        self, probe: Probe, base: Slate, objective: Objective, recompute: int
+    ) -> tuple[np.ndarray, Usage]:
+        """Objective of each variant, approximately: what follows the edit stays as it is computed for `base`.
+
+        Only the edit, the last `recompute` tokens of the prompt and the answers go through the model. Exact
+        where that is not possible: pointwise readings, edits of another length, a target that is not listed.
+        """
+        shown = [self.stage.present(probe.context, slate) for slate in (base, *probe.slates)]
+        places = {_place(slate, probe.context.target_id) for slate in shown}
+        if self.pointwise or len(places) != 1 or None in places:
+            return self.losses(probe, objective)
+        (place,) = places
+        prompts = self.stage.prompts([probe.context] * len(shown), shown)
+        first, others = prompts[0].token_ids, [prompt.token_ids for prompt in prompts[1:]]
+        start = min(common_prefix(first, ids) for ids in others)
+        stop = len(first) - min(common_prefix(first[::-1], ids[::-1]) for ids in others)
+        if any(len(ids) != len(first) for ids in others) or stop <= start or len(first) - stop <= recompute:
+            return self.losses(probe, objective)
+        whole, cached = self._prefix(probe.context, [Row(first, ())])
+        if len(whole) < len(first) - 1:
+            whole = self.model.prefix(first[:-1], whole)
+        rows = [
+            Row(
+                (*prompt.token_ids[start:stop], *prompt.token_ids[len(first) - recompute :]),
+                self.rows(prompt, place or 0, objective.rivals)[0].branches,
+            )
+            for prompt in prompts[1:]
+        ]
+        found = self.model.frozen_log_probs(whole, slice(start, stop), rows)
+        total = torch.stack([torch.stack([part.sum() for part in row]) for row in found])
+        losses = objective(self.scores(total, prompts[0], place or 0, objective.rivals)).double().numpy()
+        tokens = sum(len(ids) + sum(map(len, rows[0].branches)) for ids in others)
+        return losses, Usage(tokens=tokens, computed=cached + sum(row.width for row in rows))
+
     def gradient(
         self, context: Context, slate: Slate, target: Target, objective: Objective
     ) -> tuple[TokenGradient, Usage]:
@@ -99,7 +134,9 @@ class Attackable:
             total = (found[:, 0] - found[:, 1])[None]
             return Scores(total, torch.ones(total.shape[1]), column)
         answers = prompt.answers if rivals else prompt.answers[place : place + 1]
-        return Scores(found, torch.tensor([float(len(answer)) for answer in answers], device=found.device), column)
+        return Scores(
+            found, torch.tensor([float(len(answer)) for answer in answers], device=found.device), column
+        )
 
     def _rivals(self, rows: Sequence[Row], own: int) -> torch.Tensor:
         others = [row for index, row in enumerate(rows) if index != own]
@@ -129,5 +166,9 @@ def _without_edit(slate: Slate, place: int, fields: dict[str, str], target: Targ
     """The slate with the target's field as the catalog has it."""
     shown = slate.listings[place]
     clean = {**shown.fields, target.field: fields.get(target.field, "")}
-    listings = (*slate.listings[:place], Listing(shown.item_id, clean, shown.score), *slate.listings[place + 1 :])
+    listings = (
+        *slate.listings[:place],
+        Listing(shown.item_id, clean, shown.score),
+        *slate.listings[place + 1 :],
+    )
     return replace(slate, listings=listings)

@@ -57,7 +57,10 @@ class Recommender:
         texts = [self.text(context, slate) for context, slate in zip(contexts, slates, strict=True)]
         ids = [()] * len(texts) if pointwise else [tuple(ids) for ids in self.model.encode_many(texts)]
         known = self.answers(sorted({name for group in names for name in group}))
-        parts = [self._parts(context, slate) if pointwise else () for context, slate in zip(contexts, slates, strict=True)]
+        parts = [
+            self._parts(context, slate) if pointwise else ()
+            for context, slate in zip(contexts, slates, strict=True)
+        ]
         return [
             Prompt(ids[i], names[i], tuple(known[name] for name in names[i]), parts[i], contexts[i].seed)
             for i in range(len(slates))
@@ -136,6 +139,12 @@ class Recommender:
         """Objective of each variant, computed exactly; (len(probe.slates),), inf where the target is missing."""
         return self.attackable.losses(probe, objective)
 
+    def screen(
+        self, probe: Probe, base: Slate, objective: Objective, recompute: int
+    ) -> tuple[np.ndarray, Usage]:
+        """Objective of each variant, approximately and cheaply, from what `base` left in the cache."""
+        return self.attackable.screen(probe, base, objective, recompute)
+
     def gradient(
         self, context: Context, slate: Slate, target: Target, objective: Objective
     ) -> tuple[TokenGradient, Usage]:
@@ -165,6 +174,7 @@ def _ranked(shown: Slate, reply: Reply | None) -> Slate:
         return Slate((), note="nothing to rank", shown=order)
     scores = reply.scores or (None,) * len(reply.ranking)
     listings = tuple(
-        replace(shown.listings[index], score=score) for index, score in zip(reply.ranking, scores, strict=True)
+        replace(shown.listings[index], score=score)
+        for index, score in zip(reply.ranking, scores, strict=True)
     )
     return Slate(listings, reply.status, reply.usage, reply.note, order)

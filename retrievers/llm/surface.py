@@ -37,10 +37,14 @@ class ListingSurface:
         """
         before, after = self._borders
         results: list[tuple[int, ...] | None] = []
-        for text, ids in zip(texts, self.model.encode_many([self._render(text) for text in texts]), strict=True):
+        for text, ids in zip(
+            texts, self.model.encode_many([self._render(text) for text in texts]), strict=True
+        ):
             inner = ids[len(before) : len(ids) - len(after)]
             intact = ids[: len(before)] == before and ids[len(ids) - len(after) :] == after
-            survives = bool(intact and inner and text and self.model.decode(inner).strip(" ") == text.strip(" "))
+            survives = bool(
+                intact and inner and text and self.model.decode(inner).strip(" ") == text.strip(" ")
+            )
             results.append(tuple(inner) if survives else None)
         return results
 

@@ -30,7 +30,9 @@ def command(scenario: Path, settings: tuple[str, ...], as_json: bool) -> None:
     except ScenarioError as error:
         if not as_json:
             raise
-        print_json({"schema": 1, "ok": False, "faults": [dataclasses.asdict(fault) for fault in error.faults]})
+        print_json(
+            {"schema": 1, "ok": False, "faults": [dataclasses.asdict(fault) for fault in error.faults]}
+        )
         raise SystemExit(error.exit_code) from None
     if as_json:
         print_json({"schema": 1, "ok": True, "name": experiment.name, "hash": experiment.hash, "faults": []})

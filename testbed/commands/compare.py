@@ -21,7 +21,9 @@ def command(runs: tuple[Path, ...], measures: tuple[str, ...], as_json: bool) ->
     if as_json:
         print_json(found)
         return
-    header = f"{'run':<28} {'measure':<12} {'target':<20} {'arm':<14} {'base':>7} {'run':>7} {'diff':>8}  interval"
+    header = (
+        f"{'run':<28} {'measure':<12} {'target':<20} {'arm':<14} {'base':>7} {'run':>7} {'diff':>8}  interval"
+    )
     click.secho(header, bold=True)
     for row in found["rows"]:
         bounds = "" if row["low"] is None else f"[{row['low']:+.3f}, {row['high']:+.3f}]"

@@ -40,5 +40,7 @@ def _entries(kind: str) -> list[dict[str, str]]:
             summary = registry.get(kind, name).about()
         except PluginError as fault:
             summary = f"cannot be used: {fault}"
-        found.append({"name": name, "summary": summary, "distribution": registry.entry(kind, name).distribution})
+        found.append(
+            {"name": name, "summary": summary, "distribution": registry.entry(kind, name).distribution}
+        )
     return found

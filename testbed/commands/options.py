@@ -12,7 +12,9 @@ import click
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 SCENARIO = click.argument("scenario", type=click.Path(path_type=Path))
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON (docs/schemas.md) instead of text.")
+AS_JSON = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON (docs/schemas.md) instead of text."
+)
 SET = click.option(
     "--set",
     "settings",

@@ -22,7 +22,9 @@ INTERRUPTED = 130
 @SET
 @click.option("--out", type=click.Path(path_type=Path), help="Run directory [default: runs/NAME-HASH].")
 @click.option("--limit", type=click.IntRange(min=1), help="Measure on that many test orders only.")
-@click.option("--seed", "seeds", type=click.IntRange(min=0), multiple=True, help="Attack seed; may be repeated.")
+@click.option(
+    "--seed", "seeds", type=click.IntRange(min=0), multiple=True, help="Attack seed; may be repeated."
+)
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
 @click.option("--device", help="cpu, cuda, cuda:1, mps or auto.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of each process.")

@@ -57,7 +57,9 @@ def _show_scenario(path: Path, as_json: bool) -> None:
 
     scenario = load(path)
     if as_json:
-        print_json({"schema": 1, "scenario": scenario.as_dict(), "hash": scenario.hash, "cost": estimate(scenario)})
+        print_json(
+            {"schema": 1, "scenario": scenario.as_dict(), "hash": scenario.hash, "cost": estimate(scenario)}
+        )
         return
     click.echo(scenario.to_yaml())
     for key, value in estimate(scenario).items():
@@ -78,7 +80,9 @@ def _show_plugin(what: str, as_json: bool) -> None:
     if as_json:
         import json
 
-        print_json(json.loads(json.dumps({"schema": 1, "kind": kind, "name": name, "options": options}, default=str)))
+        print_json(
+            json.loads(json.dumps({"schema": 1, "kind": kind, "name": name, "options": options}, default=str))
+        )
         return
     click.secho(f"{kind}/{name}", bold=True)
     click.echo(inspect.cleandoc(plugin.__doc__ or ""))

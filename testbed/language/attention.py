@@ -25,14 +25,16 @@ class Pass:
     """One forward pass over rows that continue a shared prefix.
 
     `layers`: per layer keys and values of the prefix, each (1, kv_heads, P, d). `mask`: (B, T, T) bool over
-    the rows' own tokens, True where attended. `merge`: use the log-sum-exp merge; otherwise the prefix is
-    concatenated to every row, which is slower, works everywhere and has gradients. `captured` collects
-    the rows' own keys and values when it is a list.
+    the rows' own tokens, True where attended. `far`: (T, P) bool where not every token sees the whole
+    prefix. `merge`: use the log-sum-exp merge; otherwise the prefix is concatenated to every row, which
+    is slower, works everywhere and has gradients. `captured` collects the rows' own keys and values
+    when it is a list.
     """
 
     layers: tuple[tuple[Tensor, Tensor], ...]
     mask: Tensor
     merge: bool
+    far: Tensor | None = None
     captured: list[tuple[Tensor, Tensor]] | None = None
     _whole: Tensor | None = field(default=None, init=False)
 
@@ -42,7 +44,8 @@ class Pass:
         if self._whole is None:
             batch, rows, _ = self.mask.shape
             prefix = self.layers[0][0].shape[2] if self.layers else 0
-            self._whole = torch.cat([self.mask.new_ones(batch, rows, prefix), self.mask], 2)[:, None]
+            far = self.mask.new_ones(rows, prefix) if self.far is None else self.far
+            self._whole = torch.cat([far.expand(batch, rows, prefix), self.mask], 2)[:, None]
         return self._whole
 
 
@@ -67,7 +70,7 @@ def attend(
         shared.captured.append((key, value))
     if not shared.layers:
         out = _grouped(query, key, value, shared.mask[:, None], scaling)
-    elif shared.merge:
+    elif shared.merge and shared.far is None:
         out = _merged(query, key, value, shared, module.layer_idx, scaling)  # type: ignore[arg-type]
     else:
         keys, values = shared.layers[module.layer_idx]  # type: ignore[index]
@@ -111,7 +114,9 @@ def _merged(
     fold = heads // groups
     prefix_keys, prefix_values = shared.layers[layer]
 
-    everyone = query.view(batch, groups, fold, rows, width).permute(1, 0, 2, 3, 4).reshape(1, groups, -1, width)
+    everyone = (
+        query.view(batch, groups, fold, rows, width).permute(1, 0, 2, 3, 4).reshape(1, groups, -1, width)
+    )
     far, far_lse = _flash(everyone, prefix_keys, prefix_values, None, scaling)
     far = far.view(groups, batch, fold * rows, width).transpose(0, 1)
     far_lse = far_lse.view(groups, batch, fold * rows).transpose(0, 1)

@@ -23,9 +23,7 @@ def decode(
     written: list[int] = []
     with torch.inference_mode():
         for _ in range(max_new_tokens):
-            output = model.model(
-                input_ids=current, past_key_values=cache, use_cache=True, logits_to_keep=1
-            )
+            output = model.model(input_ids=current, past_key_values=cache, use_cache=True, logits_to_keep=1)
             logits = output.logits[0, -1].float().cpu()
             if temperature > 0:
                 weights = (logits / temperature).softmax(0)

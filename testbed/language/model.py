@@ -1,4 +1,4 @@
-"""A causal language model as the testbed uses it: prefixes, batch scoring of continuations, token gradients."""
+"""A causal language model as the testbed uses it: prefixes, scores of continuations, token gradients."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from testbed.language.attention import NAME, Pass, can_merge
+from testbed.language.layout import Layout, Row, Tokens, common_prefix, pack
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-Tokens = Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +35,6 @@ class Prefix:
             return Prefix()
         layers = tuple((keys[:, :, :length], values[:, :, :length]) for keys, values in self.layers)
         return Prefix(self.token_ids[:length], layers)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A text that continues a prefix, and the continuations of it to be scored.
-
-    `trunk` holds at least one token; each branch at least one. Branches do not see each other.
-    """
-
-    trunk: tuple[int, ...]
-    branches: tuple[tuple[int, ...], ...]
-
-    @property
-    def width(self) -> int:
-        """Tokens that go through the model: a branch's last token predicts nothing and stays out."""
-        return len(self.trunk) + sum(len(branch) - 1 for branch in self.branches)
 
 
 class LanguageModel:
@@ -155,6 +138,35 @@ class LanguageModel:
                 results += layout.split(self._token_log_probs(hidden, layout).cpu())
         return results
 
+    def frozen_log_probs(self, whole: Prefix, span: slice, rows: Sequence[Row]) -> list[list[Tensor]]:
+        """Like `log_probs`, approximately and cheaply: what follows `span` keeps the keys and values it has in `whole`.
+
+        `whole` is the prefix of a prompt whose tokens in `span` are replaced. A row's trunk is the
+        replacement (as long as the span) and the last tokens of the prompt, which are recomputed, at least
+        one beyond `whole`. Only the replacement, those tokens and the branches go through the model.
+        """
+        length = span.stop - span.start
+        again = len(rows[0].trunk) - length - 1
+        stop = len(whole) - again
+        far = torch.ones(max(row.width for row in rows), span.start + stop - span.stop, dtype=torch.bool)
+        far[:length, span.start :] = False
+        layers = tuple(
+            (
+                torch.cat([keys[:, :, : span.start], keys[:, :, span.stop : stop]], 2),
+                torch.cat([values[:, :, : span.start], values[:, :, span.stop : stop]], 2),
+            )
+            for keys, values in whole.layers
+        )
+        prefix = Prefix(whole.token_ids[: span.start], layers)
+        results: list[list[Tensor]] = []
+        with torch.inference_mode():
+            for batch in pack(rows, self.token_budget):
+                layout = Layout.of(batch, self.device, jump=(length, stop - span.stop))
+                seen = far[: layout.tokens.shape[1]].to(self.device)
+                hidden = self._hidden(prefix, layout.tokens, layout.positions, layout.mask, far=seen)
+                results += layout.split(self._token_log_probs(hidden, layout).cpu())
+        return results
+
     def score(self, prefix: Prefix, rows: Sequence[Row]) -> Tensor:
         """Summed log-probability of every branch, (rows, branches) float32; rows must have equally many branches."""
         return torch.stack(
@@ -199,12 +211,13 @@ class LanguageModel:
         *,
         embedded: Tensor | None = None,
         merge: bool | None = None,
+        far: Tensor | None = None,
     ) -> Tensor:
         """Last hidden states (B, T, d) of rows that continue `prefix`; `positions` count from the prefix's end."""
         start = len(prefix)
         if positions is None:
             positions = torch.arange(mask.shape[1], device=self.device)[None]
-        shared = Pass(prefix.layers, mask, self.merge if merge is None else merge, captured)
+        shared = Pass(prefix.layers, mask, self.merge if merge is None else merge, far, captured)
         arguments: dict[str, Any] = {"input_ids": tokens} if embedded is None else {"inputs_embeds": embedded}
         output = self.model.base_model(
             **arguments,
@@ -220,93 +233,10 @@ class LanguageModel:
         """Log-probability of each answer token, in the layout's order: (answers,) float32."""
         picked = hidden[layout.answer_rows, layout.answer_columns]
         parts = []
-        for states, wanted in zip(picked.split(1024), layout.answers.split(1024), strict=True):
+        for states, wanted in zip(torch.split(picked, 1024), torch.split(layout.answers, 1024), strict=True):
             logits = self.model.get_output_embeddings()(states).float()
             softcap = getattr(self.model.config, "final_logit_softcapping", None)
             if softcap:
                 logits = torch.tanh(logits / softcap) * softcap
             parts.append(logits.gather(1, wanted[:, None])[:, 0] - logits.logsumexp(1))
         return torch.cat(parts)
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Rows with branches laid out as one padded batch with a tree-shaped attention mask.
-
-    `tokens`, `positions`: (B, T). `mask`: (B, T, T). `answers`: (A,) branch tokens, read at
-    (`answer_rows`, `answer_columns`). `shape`: per row, the branch lengths.
-    """
-
-    tokens: Tensor
-    positions: Tensor
-    mask: Tensor
-    answers: Tensor
-    answer_rows: Tensor
-    answer_columns: Tensor
-    shape: tuple[tuple[int, ...], ...]
-
-    @classmethod
-    def of(cls, rows: Sequence[Row], device: torch.device) -> Layout:
-        """Lay out rows, shorter ones padded behind."""
-        width = max(row.width for row in rows)
-        tokens = torch.zeros(len(rows), width, dtype=torch.long)
-        positions = torch.zeros(len(rows), width, dtype=torch.long)
-        mask = torch.zeros(len(rows), width, width, dtype=torch.bool)
-        answers: list[int] = []
-        where: list[tuple[int, int]] = []
-        for index, row in enumerate(rows):
-            stem = len(row.trunk)
-            tokens[index, :stem] = torch.tensor(row.trunk)
-            positions[index, :stem] = torch.arange(stem)
-            mask[index, :stem, :stem] = True
-            column = stem
-            for branch in row.branches:
-                inner = len(branch) - 1
-                answers += branch
-                where += [(index, stem - 1)] + [(index, column + i) for i in range(inner)]
-                if inner:
-                    own = slice(column, column + inner)
-                    tokens[index, own] = torch.tensor(branch[:-1])
-                    positions[index, own] = torch.arange(stem, stem + inner)
-                    mask[index, own, :stem] = True
-                    mask[index, own, own] = True
-                    column += inner
-            mask[index].diagonal().fill_(True)  # padding attends to itself: no empty softmax
-        mask &= torch.ones(width, width, dtype=torch.bool).tril()
-        spots = torch.tensor(where)
-        return cls(
-            tokens.to(device),
-            positions.to(device),
-            mask.to(device),
-            torch.tensor(answers, device=device),
-            spots[:, 0].to(device),
-            spots[:, 1].to(device),
-            tuple(tuple(len(branch) for branch in row.branches) for row in rows),
-        )
-
-    def split(self, values: Tensor) -> list[list[Tensor]]:
-        """Answer values (A,) back by row and branch."""
-        parts = iter(values.split([length for row in self.shape for length in row]))
-        return [[next(parts) for _ in row] for row in self.shape]
-
-
-def pack(rows: Sequence[Row], budget: int) -> list[list[Row]]:
-    """Rows in order, cut into batches whose padded size stays within `budget` tokens (one row at least)."""
-    batches: list[list[Row]] = []
-    widest = 0
-    for row in rows:
-        widest = max(widest, row.width)
-        if not batches or widest * (len(batches[-1]) + 1) > budget:
-            batches.append([])
-            widest = row.width
-        batches[-1].append(row)
-    return batches
-
-
-def common_prefix(first: Tokens, second: Tokens) -> int:
-    """Length of the common start of two token sequences."""
-    length = min(len(first), len(second))
-    for index in range(length):
-        if first[index] != second[index]:
-            return index
-    return length

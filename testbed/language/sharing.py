@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from testbed.language.model import LanguageModel, Prefix, Row, Tokens, common_prefix
+from testbed.language.layout import Row, Tokens, common_prefix
+from testbed.language.model import LanguageModel, Prefix
 
 WORTH = 32
 """Tokens that a group must share before they are cached: below that, a batch is faster than one more pass."""
@@ -61,5 +62,5 @@ def _fill(
 
 def shared_length(trunks: Sequence[Sequence[int]]) -> int:
     """Tokens that all trunks start with, at most one short of the shortest (each row keeps a token)."""
-    first, last = min(trunks), max(trunks)
+    first, last = min(trunks, key=tuple), max(trunks, key=tuple)
     return min(common_prefix(first, last), min(len(trunk) for trunk in trunks) - 1)
