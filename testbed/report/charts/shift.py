@@ -1,0 +1,49 @@
+"""Ranks before against ranks after, as counts in a grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from testbed.report.charts.colours import STAND_IN
+from testbed.report.charts.drawing import WIDTH, settings, surface, to_svg
+
+LEFT, TOP, BOTTOM, RIGHT = 62, 26, 58, 6
+
+
+def shift(title: str, counts: Sequence[Sequence[int]], levels: Sequence[str], *, arm: str, salt: str) -> Markup:
+    """One panel; rows: rank when clean, columns: rank under the arm; left of the diagonal is a gain."""
+    from matplotlib.patches import Rectangle
+
+    size = len(levels)
+    cell = (WIDTH - LEFT - RIGHT) / size
+    side = min(cell, 30.0)
+    height = TOP + side * size + BOTTOM
+    most = max((max(row) for row in counts), default=0) or 1
+    with settings(salt):
+        figure, axes = surface(height, left=LEFT, right=RIGHT, top=TOP, bottom=BOTTOM)
+        figure.text(0, 1 - 10 / height, title, weight="bold", va="center")
+        axes.set_xlim(0, size)
+        axes.set_ylim(size, 0)
+        for y, row in enumerate(counts):
+            for x, amount in enumerate(row):
+                if not amount:
+                    continue
+                shade = 0.1 + 0.55 * amount / most
+                axes.add_patch(Rectangle((x, y), 1, 1, facecolor=STAND_IN["accent"], alpha=shade, linewidth=0))
+                axes.text(x + 0.5, y + 0.5, str(amount), ha="center", va="center", size=9)
+        for place in range(size):
+            box = Rectangle(
+                (place, place), 1, 1, facecolor="none", edgecolor=STAND_IN["soft"], linewidth=1, linestyle=":"
+            )
+            axes.add_patch(box)
+        places = [place + 0.5 for place in range(size)]
+        names = [level.replace("-", "–") for level in levels]
+        axes.set_yticks(places, names)
+        axes.set_xticks(places, [*names[:-1], "none"] if size else [])
+        axes.set_xlabel(f"rank under {arm}", labelpad=6)
+        axes.set_ylabel("rank when clean", labelpad=4, rotation_mode="anchor")
+        for spine in axes.spines.values():
+            spine.set_visible(True)
+        return to_svg(figure, f"Rank when clean against rank under {arm}, {title}", salt)

@@ -1,0 +1,220 @@
+"""The answer first: a sentence, and the main numbers with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from testbed.report.numbers import bracket, count, number, probability, with_interval
+from testbed.report.source import ATTACK, BEST, CLEAN, MEAN, RANDOM, Source, arm_label
+from testbed.report.text import name
+
+
+@dataclass(frozen=True)
+class Card:
+    """One big number: what it is, the number with unit, its interval, and a remark."""
+
+    title: str
+    value: str
+    unit: str
+    interval: str
+    remark: str = ""
+    main: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The head of the page."""
+
+    sentence: str
+    more: Sequence[str]
+    cards: Sequence[Card]
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str]
+
+
+def verdict(source: Source) -> Verdict:
+    """What was found, in words and numbers; never more than the intervals allow."""
+    found: Mapping[str, Any] = source.tables["verdict"]
+    main = found["pooled"][MEAN]
+    notes = [*dict.fromkeys(str(note) for note in (*source.listed("notes"), *source.tables["notes"]))]
+    if main is None:
+        return Verdict(_without_attack(source), _setting(source), (), (), (), notes)
+    return Verdict(
+        _sentence(source, main),
+        [*_beside_controls(source, found["controls"]), *_reach(main), *_setting(source)],
+        list(_cards(source, found, main)),
+        ["target", "clean, %", "attack, %", "lift [95 %]", "best seed [95 %]", "minus random [95 %]", "p (Holm)", "detectable"],
+        [_target_row(source, target) for target in source.targets],
+        notes,
+    )
+
+
+def place_of(source: Source) -> str:
+    """What the primary measure counts: `first place`, `a place in the top 3`."""
+    k = source.measure.partition("@")[2]
+    return "first place" if k == "1" else f"a place in the top {k}"
+
+
+def _sentence(source: Source, main: Mapping[str, Any]) -> str:
+    points = number(abs(main["estimate"]), "share")
+    interval = f"95 % interval {number(main['low'], 'points')} to {number(main['high'], 'points')}"
+    interval = interval if main["low"] is not None else "no interval"
+    before, after = (source.row(source.level, arm) for arm in (CLEAN, ATTACK))
+    span = (
+        f", from {number(before['estimate'], 'share')} % to {number(after['estimate'], 'share')} %"
+        if before and after
+        else ""
+    )
+    whose = "the target’s" if len(source.targets) == 1 else "the targets’"
+    match main["answer"]:
+        case "lifted":
+            return f"The attack raised {whose} chance of {place_of(source)} by {points} points ({interval}){span}."
+        case "lowered":
+            return f"The attack lowered {whose} chance of {place_of(source)} by {points} points ({interval}){span}."
+        case _:
+            change = number(main["estimate"], "points")
+            return f"No effect was shown: {whose} chance of {place_of(source)} changed by {change} points ({interval})."
+
+
+def _beside_controls(source: Source, controls: Mapping[str, Any]) -> list[str]:
+    found = []
+    for control, beside in controls.items():
+        gap = beside["attack_minus_control"]
+        if gap is None:
+            continue
+        shown = with_interval(gap, "points")
+        words = {
+            "lifted": f"It did more than {arm_label(control, 40)}: {shown} points further.",
+            "lowered": f"It did less than {arm_label(control, 40)}: {shown} points.",
+        }
+        found.append(
+            words.get(gap["answer"], f"It was not shown to do more than {arm_label(control, 40)}: {shown} points.")
+        )
+    return found
+
+
+def _reach(main: Mapping[str, Any]) -> list[str]:
+    fixed = [part for part in ("targets", "seeds", "requests", "orders") if part not in main["over"]]
+    if not fixed:
+        return []
+    parts = fixed[0] if len(fixed) == 1 else f"{', '.join(fixed[:-1])} and {fixed[-1]}"
+    return [f"The interval speaks of these {parts}, not of others."]
+
+
+def _setting(source: Source) -> list[str]:
+    test = source.tables["run"]["test"]
+    parts = [count(test["rankings"], "test ranking"), count(test["requests"], "request"), count(test["orders"], "order")]
+    if source.targets:
+        parts.append(count(len(source.targets), "target"))
+    if source.tables["run"]["seeds"]:
+        parts.append(count(len(source.tables["run"]["seeds"]), "attack seed"))
+    return ["Measured on " + ", ".join(parts) + "."]
+
+
+def _without_attack(source: Source) -> str:
+    if not source.tables["run"]["test"]["rankings"]:
+        return "Nothing was measured: the run has no test rankings."
+    if ATTACK in source.arms:
+        return "The attack cannot be judged: there are no clean rankings of its targets beside it."
+    return "No attack was measured; this page describes the rankings as they are."
+
+
+def _cards(source: Source, found: Mapping[str, Any], main: Mapping[str, Any]) -> list[Card]:
+    pairs = f"{count(main['n'], 'pair')}, mean over {count(main['blocks'], 'text')}"
+    cards = [_card(f"Net lift, {source.measure}", main, pairs, main=True)]
+    best = found["pooled"][BEST]
+    if best is not None and main["blocks"] > len(source.targets):
+        cards.append(_card("Best seed per target", best, "chosen on validation, scored on test"))
+    for control, beside in found["controls"].items():
+        gap, own = beside["attack_minus_control"], beside["control_minus_clean"]
+        label = arm_label(control, 24)
+        if control == RANDOM and gap is not None:
+            cards.append(_card(f"Attack − {label}", gap, "same length, same places"))
+        if own is not None:
+            cards.append(_card(f"Control: {label}", own, "minus clean; should not lift"))
+    rises = [one["rise"] for one in source.tables["power"] if one["rise"] is not None]
+    if rises:
+        pairs = min(one["pairs"] for one in source.tables["power"])
+        remark = f"rise per target that would be found 4 times in 5, {count(pairs, 'independent pair')}"
+        cards.append(Card("Smallest detectable effect", number(max(rises), "points"), "points", "", remark))
+    elif source.tables["power"]:
+        cards.append(Card("Smallest detectable effect", "none", "", "", "too few pairs to find any rise"))
+    return cards
+
+
+def _card(title: str, effect: Mapping[str, Any], remark: str, *, main: bool = False) -> Card:
+    return Card(title, number(effect["estimate"], "points"), "points", bracket(effect, "points"), remark, main)
+
+
+def _target_row(source: Source, target: str) -> list[str]:
+    def effect(against: str, selection: str = MEAN) -> Any:
+        return source.row(source.measure, ATTACK, against, target, selection)
+
+    levels = [(source.row(source.level, arm, None, target) or {}).get("estimate") for arm in (CLEAN, ATTACK)]
+    rise = next((one["rise"] for one in source.tables["power"] if one["target"] == target), None)
+    return [
+        source.name_of(target),
+        *(number(level, "share") for level in levels),
+        with_interval(effect(CLEAN), "points"),
+        with_interval(effect(CLEAN, BEST), "points"),
+        with_interval(effect(RANDOM), "points"),
+        probability((effect(CLEAN) or {}).get("p_holm")),
+        number(rise, "points"),
+    ]
+
+
+def victim(source: Source) -> list[tuple[str, str]]:
+    """Term and text: which stack was attacked, by whom, with what."""
+    facts: list[tuple[str, str]] = []
+    models = source.section("models")
+    for stage in source.stack:
+        options = stage.get("options") if isinstance(stage.get("options"), dict) else {}
+        parts = [name(stage.get("use", "?"))]
+        model = options.get("model") or options.get("encoder")
+        if model is not None:
+            parts.append(f"model {name(model, 60)}")
+            parts += _about(models.get(str(model)))
+        parts += [f"{key} {name(options[key], 40)}" for key in ("reading", "order") if options.get(key)]
+        facts.append((f"Stage {name(stage.get('name', '?'))}", ", ".join(parts)))
+    catalog = source.section("catalog")
+    if catalog:
+        items, requests = (catalog.get(part) for part in ("items", "requests"))
+        facts.append(("Catalog", f"{name(catalog.get('name', '?'))}: {items} listings, {requests} requests"))
+    attack, threat = source.section("attack"), source.section("threat")
+    if attack:
+        limits = threat.get("budget") if isinstance(threat.get("budget"), dict) else {}
+        budget = ", ".join(f"{amount} {name(unit).replace('_', ' ')}" for unit, amount in limits.items() if amount)
+        parts = [name(attack.get("use", "?")), f"sees {name(threat.get('access', '?'))}"]
+        parts.append(f"may {name(threat.get('place', 'append'))} text in the field {name(threat.get('field', '?'))}")
+        facts.append(("Attacker", ", ".join(parts) + (f"; budget {budget}" if budget else "")))
+    facts.append(("Machine", ", ".join(_machine(source)) or "not recorded"))
+    return facts
+
+
+def _about(model: Any) -> list[str]:
+    """What the manifest knows about a model's weights."""
+    if not isinstance(model, Mapping):
+        return []
+    parts = []
+    if isinstance(model.get("parameters"), int):
+        parts.append(f"{model['parameters'] / 1e6:,.0f} M parameters".replace(",", "\u202f"))
+    if model.get("dtype"):
+        parts.append(name(model["dtype"]))
+    tuned = model.get("tuned") or model.get("adapter")
+    parts.append(f"tuned: {name(tuned, 60)}" if tuned else "no tuning recorded")
+    if model.get("fingerprint"):
+        parts.append(f"fingerprint {name(model['fingerprint'], 16)}")
+    return parts
+
+
+def _machine(source: Source) -> list[str]:
+    manifest = source.manifest
+    parts = [name(manifest[key]) for key in ("device", "dtype") if manifest.get(key)]
+    if manifest.get("threads"):
+        parts.append(count(int(manifest["threads"]), "thread"))
+    return parts
+
+
