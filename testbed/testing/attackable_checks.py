@@ -1,0 +1,105 @@
+"""Properties of stages that can be attacked by scores and gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from testbed.protocols import Context, Differentiable, Objective, Priced, Probe, Scorable
+from testbed.testing.failures import expect, fail
+from testbed.testing.stage_checks import TOLERANCE, Subject
+from testbed.types import Slate, Target
+
+
+def scores_variants(subject: Subject, context: Context, slates: Sequence[Slate], objective: Objective) -> None:
+    """`losses` is one finite number a slate that has the target, inf elsewhere, and equals one-by-one calls."""
+    stage = subject.stage
+    if not isinstance(stage, Scorable):
+        return
+    context = replace(context, memo={})
+    found, usage = stage.losses(Probe(context, slates), objective)
+    rule = "losses() gives one number a variant, inf where the target is missing"
+    expect(
+        isinstance(found, np.ndarray) and found.shape == (len(slates),) and found.dtype == np.float64,
+        rule,
+        f"{type(found).__name__} of shape {np.shape(found)} for {len(slates)} slates",
+        "return np.ndarray (len(probe.slates),) float64",
+    )
+    for slate, loss in zip(slates, found, strict=True):
+        there = slate.rank_of(context.target_id or "") is not None
+        wrong = np.isnan(loss) or (there != bool(np.isfinite(loss)))
+        expect(not wrong, rule, f"loss {loss} with the target {'there' if there else 'missing'}", "0/0, or no inf")
+    if isinstance(stage, Priced):
+        price = sum(stage.price(context, slate) for slate in slates)
+        rule = "price() is an upper bound of the tokens of a call"
+        cause = "scoring reads more than a ranking call does; budgets would be overdrawn"
+        expect(usage.tokens <= price, rule, f"losses() took {usage.tokens} tokens, priced at {price}", cause)
+    for slate, loss in zip(slates, found, strict=True):
+        (alone,), _ = stage.losses(Probe(replace(context, memo={}), [slate]), objective)
+        agree = alone == loss or abs(alone - loss) <= TOLERANCE * max(1.0, abs(loss))
+        rule, cause = "losses() of many variants equal those of one", "variants share state, or padding leaks in"
+        expect(agree, rule, f"{loss} among {len(slates)}, {alone} alone", cause)
+
+
+def grants_gradients(
+    subject: Subject, context: Context, target: Target, text: str, objective: Objective
+) -> None:
+    """Gradients stand on the tokens that the surface reports, and their loss is the one `losses` gives."""
+    stage = subject.stage
+    if not isinstance(stage, Differentiable):
+        return
+    context = replace(context, target_id=target.item_id, memo={})
+    surface = stage.surface(target)
+    (tokens,) = surface.encode([text])
+    rule = "gradient() is taken with respect to the tokens of the edit"
+    try:
+        stage.gradient(context, subject.catalog.source(), target, objective)
+    except ValueError:
+        pass
+    else:
+        fail(rule, "no ValueError for a slate without an edit", "the field's own text is taken for the edit")
+    if tokens is None:
+        return
+    slate = subject.catalog.source(target.edit(text))
+    if target.edit(text)[0].apply(subject.catalog.fields(target.item_id)) == subject.catalog.fields(target.item_id):
+        return
+    found, usage = stage.gradient(context, slate, target, objective)
+    cause = "surface() tokenises out of context, or the stage looks for the edit in the wrong place"
+    expect(tuple(found.token_ids) == tuple(tokens), rule, f"{found.token_ids}; the surface says {tokens}", cause)
+    shape = (len(tokens), len(surface.pieces))
+    expect(
+        tuple(found.gradient.shape) == shape and bool(found.gradient.isfinite().all()),
+        "a gradient is finite, one row a token, one column a piece of the vocabulary",
+        f"shape {tuple(found.gradient.shape)}, expected {shape}",
+        "rows for other tokens than the edit's, or a vocabulary of another size than surface().pieces",
+    )
+    (loss,), _ = stage.losses(Probe(replace(context, memo={}), [slate]), objective)
+    rule = "the loss of gradient() is the loss of losses()"
+    near = abs(loss - found.loss) <= TOLERANCE * max(1.0, abs(loss))
+    expect(near, rule, f"{found.loss} and {loss}", "one of them reads another prompt")
+    expect(usage.gradient_calls == 1, "a gradient is booked as one gradient call", str(usage), "return the usage")
+    if isinstance(stage, Priced):
+        price = stage.price(context, slate)
+        rule, cause = "price() is an upper bound of the tokens of a call", "a gradient reads more than a ranking call"
+        expect(usage.tokens <= price, rule, f"gradient() took {usage.tokens} tokens, priced at {price}", cause)
+
+
+def surface_is_honest(subject: Subject, target: Target, texts: Sequence[str]) -> None:
+    """What the surface accepts comes back as the same text and the same tokens."""
+    if not isinstance(subject.stage, Differentiable):
+        return
+    surface = subject.stage.surface(target)
+    tokens = surface.encode(texts)
+    rule = "text that the surface accepts survives the round trip"
+    expect(len(tokens) == len(texts), rule, f"{len(tokens)} answers to {len(texts)} texts", "some texts are left out")
+    kept = [(text, ids) for text, ids in zip(texts, tokens, strict=True) if ids is not None]
+    cause = "encode() must return None for text that is cut, escaped, normalised or merged when it is rendered"
+    for (text, ids), back in zip(kept, surface.decode([ids for _, ids in kept]), strict=True):
+        expect(ids, rule, f"{text!r} has no tokens", cause)
+        expect(back.strip(" ") == text.strip(" "), rule, f"{text!r} comes back as {back!r}", cause)
+    pieces = surface.pieces
+    for text, ids in kept:
+        beyond = [token for token in ids if not 0 <= token < len(pieces)]
+        expect(not beyond, "tokens are indices into `pieces`", f"{text!r} has {beyond}", "pieces lacks added tokens")

@@ -1,0 +1,208 @@
+"""A recommender that answers in microseconds and can be differentiated: a stand-in for a language model.
+
+A listing is the mean of fixed random vectors of its tokens, squashed; its score is the inner product with
+the request's. Scores are turned into log-probabilities over the slate, earlier places have a small
+advantage, and everything is computed in float64, so gradients can be compared with finite differences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from testbed.catalog import Catalog
+from testbed.protocols import Context, Objective, ObjectivePlugin, Probe, Scores, StagePlugin, TokenGradient
+from testbed.seeds import rng_for
+from testbed.testing.toy_tokens import PIECES, decode, encode, spans
+from testbed.types import Slate, Target, Usage
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from testbed.environment import Environment
+
+WIDTH = 8
+ADVANTAGE = 0.05
+"""Log-probability that a listing gains by standing one place earlier."""
+
+
+class ToyRanker(StagePlugin):
+    """Rank by a tiny differentiable model; needs no download and no time."""
+
+    k: int | None = None
+    """How many listings are kept; all when left out."""
+    noise: float = 0.0
+    """Scale of random noise on the scores; 0 for none."""
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether repeating a call gives the same ranking."""
+        return self.noise == 0
+
+    def build(self, catalog: Catalog, env: Environment) -> ToyStage:
+        """The stage; nothing is loaded."""
+        return ToyStage(self, catalog)
+
+
+class ToyObjective(ObjectivePlugin):
+    """Minus the target's log-probability, in nats per token."""
+
+    def __call__(self, scores: Scores) -> Tensor:
+        return -scores.total[:, scores.target] / scores.length[scores.target]
+
+
+@dataclass(frozen=True)
+class ToyStage:
+    """What `ToyRanker` builds: a stage that is priced, tokenised, scorable and differentiable."""
+
+    options: ToyRanker
+    catalog: Catalog
+
+    @property
+    def pieces(self) -> Sequence[str]:
+        """Text of every token."""
+        return PIECES
+
+    def __call__(self, context: Context, *inputs: Slate) -> Slate:
+        (slate,) = inputs
+        shown = context.arrange(slate)
+        ids = tuple(listing.item_id for listing in shown)
+        if not ids:
+            return Slate((), shown=ids, note="nothing to rank")
+        scores = self._totals(context, shown).numpy()
+        keys = scores
+        if self.options.noise:
+            keys = scores + self.options.noise * np.random.default_rng(context.seed).gumbel(size=len(ids))
+        best = sorted(range(len(ids)), key=lambda place: -keys[place])[: self.options.k]
+        listings = tuple(replace(shown.listings[place], score=float(scores[place])) for place in best)
+        return Slate(listings, usage=self._usage(context, slate), shown=ids)
+
+    def encode(self, text: str) -> list[int]:
+        """Tokens of a text."""
+        return encode(text)
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """Text of tokens."""
+        return decode(token_ids)
+
+    def price(self, context: Context, slate: Slate) -> int:
+        """Tokens of the request and all listings."""
+        return len(encode(context.request.text)) + sum(len(_tokens(listing.fields)) for listing in slate)
+
+    def losses(self, probe: Probe, objective: Objective) -> tuple[np.ndarray, Usage]:
+        """Objective of each variant: (len(probe.slates),), inf where the target is missing."""
+        found = np.full(len(probe.slates), np.inf)
+        usage = Usage()
+        for index, slate in enumerate(probe.slates):
+            shown = probe.context.arrange(slate)
+            place = (shown.rank_of(probe.context.target_id or "") or 0) - 1
+            if place >= 0:
+                usage += replace(self._usage(probe.context, slate), queries=0)
+                found[index] = float(objective(_scores(self._totals(probe.context, shown), place, objective))[0])
+        return found, usage
+
+    def gradient(
+        self, context: Context, slate: Slate, target: Target, objective: Objective
+    ) -> tuple[TokenGradient, Usage]:
+        """Gradient with respect to the one-hot tokens of the target's edit, (L, V). ValueError without an edit."""
+        import torch
+
+        shown = context.arrange(slate)
+        place = (shown.rank_of(target.item_id) or 0) - 1
+        if place < 0:
+            raise ValueError("the target is not in the slate")
+        clean = self.catalog.fields(target.item_id)
+        fields = shown.listings[place].fields
+        span = _edited_span(fields, clean, target)
+        if not len(range(*span.indices(len(_tokens(fields))))):
+            raise ValueError("the target carries no edit")
+        one_hot = torch.eye(len(PIECES), dtype=torch.float64)[_tokens(fields)].requires_grad_(True)
+        loss = objective(_scores(self._totals(context, shown, (place, one_hot)), place, objective))[0]
+        (slope,) = torch.autograd.grad(loss, one_hot)
+        ids = tuple(_tokens(fields)[span])
+        usage = replace(self._usage(context, slate), gradient_calls=1)
+        return TokenGradient(ids, slope[span].float(), float(loss.detach())), usage
+
+    def surface(self, target: Target) -> ToySurface:
+        """How text in the target's field is tokenised."""
+        return ToySurface(self.catalog.fields(target.item_id), target)
+
+    def _totals(self, context: Context, shown: Slate, free: tuple[int, Tensor] | None = None) -> Tensor:
+        """Log-probability of each listing in presentation order, (n,) float64. `free`: a place and its one-hot tokens."""
+        import torch
+
+        table = torch.from_numpy(_vectors())
+        wish = torch.tanh(3 * table[encode(context.request.text) or [0]].mean(0))
+        rows = []
+        for place, listing in enumerate(shown):
+            tokens = _tokens(listing.fields) or [0]
+            vectors = free[1] @ table if free is not None and free[0] == place else table[tokens]
+            rows.append(8 * torch.tanh(3 * vectors.mean(0)) @ wish - ADVANTAGE * place)
+        return torch.stack(rows).log_softmax(0)
+
+    def _usage(self, context: Context, slate: Slate) -> Usage:
+        tokens = self.price(context, slate)
+        return Usage(queries=1, tokens=tokens, computed=tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class ToySurface:
+    """The target's field with a hole where the attacker writes."""
+
+    fields: Mapping[str, str]
+    target: Target
+
+    @property
+    def pieces(self) -> Sequence[str]:
+        """Text of every token."""
+        return PIECES
+
+    def encode(self, texts: Sequence[str]) -> list[tuple[int, ...] | None]:
+        """Tokens in place; None for text that is empty, unprintable, not ASCII, or begins or ends with a blank."""
+        return [self._encode(text) for text in texts]
+
+    def decode(self, token_ids: Sequence[Sequence[int]]) -> list[str]:
+        """The text of each token sequence, without the blank that joins it to the field."""
+        return [decode(ids).removeprefix(" ") for ids in token_ids]
+
+    def _encode(self, text: str) -> tuple[int, ...] | None:
+        if not text or text != text.strip() or not (text.isascii() and text.isprintable()):
+            return None
+        ((edit,)) = self.target.edit(text)
+        fields = edit.apply(self.fields)
+        return tuple(_tokens(fields)[_edited_span(fields, self.fields, self.target)])
+
+
+@cache
+def _vectors() -> np.ndarray:
+    """One fixed vector a token, (V, WIDTH) float64."""
+    vectors = rng_for("toy", "vectors").normal(size=(len(PIECES), WIDTH))
+    return vectors
+
+
+def _tokens(fields: Mapping[str, str]) -> list[int]:
+    return [token for text in fields.values() for token in encode(text)]
+
+
+def _edited_span(fields: Mapping[str, str], clean: Mapping[str, str], target: Target) -> slice:
+    """Where the edit's tokens stand among the tokens of all fields."""
+    start = 0
+    for name, text in fields.items():
+        if name == target.field:
+            inside = spans(clean.get(name, ""), text, target.place)
+            return slice(start + inside.start, start + inside.stop)
+        start += len(encode(text))
+    return slice(0, 0)
+
+
+def _scores(totals: Tensor, place: int, objective: Objective) -> Scores:
+    import torch
+
+    total = totals[None] if objective.rivals else totals[None, place : place + 1]
+    return Scores(total, torch.ones(total.shape[1]), place if objective.rivals else 0)
+
+
