@@ -13,6 +13,8 @@ from testbed.types import Situation, Target
 if TYPE_CHECKING:
     import numpy as np
 
+    from attacks.candidates import Candidate
+
 
 class GCG(AttackPlugin):
     """Swap the tokens that the gradient points at and keep the best text (Zou et al. 2023; Kumar & Lakkaraju 2024).
@@ -42,10 +44,16 @@ class GCG(AttackPlugin):
     """Tokens before the answer that frozen-tail screening computes anew."""
     finalists: int = Field(default=4, ge=1)
     """Candidates that are scored on every situation."""
+    merge: bool = True
+    """Whether the finalists are the best swap and its unions with the next best 1, 3, 7, ... swaps at other
+    positions (Jia et al. 2024, arXiv 2405.21018) instead of the best single swaps."""
     gradient_situations: int = Field(default=1, ge=1)
     """Situations a gradient is averaged over; they take turns."""
     screen_situations: int = Field(default=1, ge=1)
     """Situations on which all candidates are scored; they take turns."""
+    phrases: tuple[str, ...] = ()
+    """Phrases that one candidate in five writes into the text whole, where `{name}` is the target's name: a
+    swap of single tokens finds them late. `["1. {name}"]` is a strong choice; none is plain GCG."""
     initial: str = "*"
     """Repeated to fill the length, or a whole text to start from."""
     ascii_only: bool = True
@@ -54,15 +62,17 @@ class GCG(AttackPlugin):
 
     def queries_per_step(self, situations: int) -> int:
         """Gradients, screening and finalists."""
-        screened = self.width * min(self.screen_situations, situations)
+        screened = (self.width + 1) * min(self.screen_situations, situations)
         return min(self.gradient_situations, situations) + screened + self.finalists * situations
 
     def __call__(self, targets: Sequence[Target], victim: Victim, rng: np.random.Generator) -> Iterator[Step]:
-        from attacks.candidates import forbidden, promising, propose
+        from attacks.candidates import forbidden, promising, propose, written
 
         target = targets[0]
         ((_, surface),) = victim.surfaces().items()
         mask = forbidden(surface.pieces, ascii_only=self.ascii_only, banned=self.banned_words)
+        name = victim.name(target.item_id)
+        blocks = written([phrase.replace("{name}", name) for phrase in self.phrases], surface)
         text = start(surface, self.initial, self.tokens)
         yield Step(target.edit(text), _mean(victim.objective([target.edit(text)])))
         turn = 0
@@ -75,24 +85,49 @@ class GCG(AttackPlugin):
                 return
             ((_, gradient),) = found.items()
             choices = promising(gradient.gradient, mask, self.top_k)
-            texts = propose(
-                gradient.token_ids, choices, self.width, surface, rng,
-                swaps=annealed(self.swaps, self.anneal, turn), reject=self.banned_words,
-            )  # fmt: skip
-            if not texts:
+            candidates: Sequence[Candidate] = propose(
+                gradient.token_ids,
+                choices,
+                self.width,
+                surface,
+                rng,
+                swaps=annealed(self.swaps, self.anneal, turn),
+                reject=self.banned_words,
+                blocks=blocks,
+            )
+            if not candidates:
                 return
-            if len(texts) > self.finalists:
-                edits = [target.edit(candidate) for candidate in texts]
-                if self.screening == "exact":
-                    losses = victim.objective(edits, screen).mean(axis=1)
-                else:
-                    losses = victim.screen(edits, target.edit(text), screen, recompute=self.recompute).mean(
-                        axis=1
-                    )
-                texts = [texts[index] for index in losses.argsort(kind="stable")[: self.finalists]]
-            losses = victim.objective([target.edit(text) for text in texts]).mean(axis=1)
-            text = texts[int(losses.argmin())]
+            if len(candidates) > self.finalists:
+                candidates = self._finalists(
+                    victim, target, gradient.token_ids, text, candidates, screen, surface
+                )
+            losses = victim.objective([target.edit(found.text) for found in candidates]).mean(axis=1)
+            text = candidates[int(losses.argmin())].text
             yield Step(target.edit(text), float(losses.min()))
+
+    def _finalists(
+        self,
+        victim: Victim,
+        target: Target,
+        token_ids: Sequence[int],
+        text: str,
+        candidates: Sequence[Candidate],
+        situations: Sequence[Situation],
+        surface: Surface,
+    ) -> Sequence[Candidate]:
+        """The most promising candidates by their losses on some situations; with `merge`, unions of them."""
+        from attacks.candidates import merged
+
+        edits = [target.edit(written) for written in (text, *(candidate.text for candidate in candidates))]
+        if self.screening == "exact":
+            losses = victim.objective(edits, situations).mean(axis=1)
+        else:
+            losses = victim.screen(edits, edits[0], situations, recompute=self.recompute).mean(axis=1)
+        ranked = [candidates[index] for index in losses[1:].argsort(kind="stable")]
+        better = int((losses[1:] < losses[0]).sum())
+        if self.merge and better > 1:
+            return merged(token_ids, ranked[:better], self.finalists, surface) or ranked[: self.finalists]
+        return ranked[: self.finalists]
 
 
 def start(surface: Surface, initial: str, tokens: int) -> str:

@@ -265,6 +265,9 @@ class Victim(Protocol):
     def listing(self, item_id: str) -> Mapping[str, str]:
         """The public fields of a listing."""
 
+    def name(self, item_id: str) -> str:
+        """The name of a listing."""
+
     def ranks(
         self, interventions: Sequence[Intervention], situations: Sequence[Situation] | None = None
     ) -> list[list[int | None]]:

@@ -118,6 +118,10 @@ class StackVictim:
         """The public fields of a listing, as the catalog has them."""
         return self._stack.catalog.fields(item_id)
 
+    def name(self, item_id: str) -> str:
+        """The name of a listing."""
+        return self._stack.catalog.name_of(item_id)
+
     def ranks(
         self, interventions: Sequence[Intervention], situations: Sequence[Situation] | None = None
     ) -> list[list[int | None]]:

@@ -19,22 +19,24 @@ KINDS = ("stages", "attacks", "objectives", "catalogs")
 
 @click.command("show")
 @click.argument("what")
+@click.option("--all", "everything", is_flag=True, help="All measures of a run, not only its scenario's.")
 @AS_JSON
-def command(what: str, as_json: bool) -> None:
+def command(what: str, everything: bool, as_json: bool) -> None:
     """Show WHAT: a run directory, a scenario file, or a plug-in by name (`gcg` or `attacks/gcg`)."""
     path = Path(what)
     if path.is_dir():
-        _show_run(path, as_json)
+        _show_run(path, everything, as_json)
     elif path.is_file():
         _show_scenario(path, as_json)
     else:
         _show_plugin(what, as_json)
 
 
-def _show_run(path: Path, as_json: bool) -> None:
-    from testbed.tables import tables_of
+def _show_run(path: Path, everything: bool, as_json: bool) -> None:
+    from testbed.tables import read_manifest, tables_of
 
     tables = tables_of(path)
+    wanted = set(read_manifest(path).get("measures", ()))
     if as_json:
         print_json(tables)
         return
@@ -43,7 +45,9 @@ def _show_run(path: Path, as_json: bool) -> None:
     header = f"{'measure':<12} {'target':<22} {'arm':<14} {'against':<14} {'estimate':>9}  interval"
     click.secho(header, bold=True)
     for row in tables["rows"]:
-        if row["section"] == "effect" and row["selection"] == "mean" and row["estimate"] is not None:
+        if row["selection"] != "mean" or row["estimate"] is None or not row["against"]:
+            continue
+        if everything or row["measure"] in wanted:
             bounds = "" if row["low"] is None else f"[{row['low']:+.3f}, {row['high']:+.3f}]"
             click.echo(
                 f"{row['measure']:<12} {_plain(row['target']):<22} {row['arm']:<14} "
