@@ -10,7 +10,8 @@ from testbed.measures.base import Level, Seen, each
 def violation(k: int) -> Level:
     """violation@k: 1 when an item that breaks the request's hard constraints is among the first k, else 0.
 
-    Undefined for requests without constraints. An empty ranking violates nothing.
+    Undefined for requests whose constraints no item breaks, or that state none. An empty ranking violates
+    nothing.
     """
 
     def value(seen: Seen) -> float:

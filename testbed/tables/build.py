@@ -157,12 +157,15 @@ def _statuses(run: Run) -> dict[str, dict[str, int]]:
 
 def _notes(run: Run, best: Mapping[str, int | None]) -> list[str]:
     notes = []
+    notes += [
+        f"The attack on {attack.target} with seed {attack.seed} failed ({attack.note}); "
+        "this seed is left out of every estimate."
+        for attack in run.attacks
+        if attack.status == "error"
+    ]
     failed = sum(one.status == "error" for one in run.evaluations)
-    failed += sum(one.status == "error" for one in run.attacks)
     if failed:
-        notes.append(
-            f"{failed} trials failed and are left out of every estimate; they are counted in statuses."
-        )
+        notes.append(f"{failed} rankings failed and are left out of every estimate; `statuses` counts them.")
     if run.manifest.get("state") not in (None, "finished"):
         notes.append(f"The run is not finished (state: {run.manifest.get('state')}).")
     if ATTACK in run.arms and "clean_again" not in run.arms:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from testbed.errors import UserError
 from testbed.records import AttackRecord, EvaluationRecord, Record, read_records
+from testbed.store import TRACES, file_name
 from testbed.tables.build import build
 from testbed.tables.examples import Traces
 
@@ -35,9 +36,9 @@ def read_traces(directory: str | Path, attacks: Iterable[AttackRecord]) -> Trace
     """The traces of some attacks; missing files and torn lines are passed over, they only feed a chart."""
     found: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
     for attack in attacks:
-        path = Path(directory) / "traces" / f"{attack.target}-{attack.seed}.jsonl"
+        path = Path(directory) / TRACES / f"{file_name(attack.target)}-{attack.seed}.jsonl"
         lines: list[Mapping[str, Any]] = []
-        if path.parent.resolve() == path.resolve().parent and path.is_file():
+        if path.is_file():
             for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
                 try:
                     part = json.loads(line)

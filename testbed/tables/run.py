@@ -83,7 +83,7 @@ class Run:
     def seen(self, records: Sequence[EvaluationRecord]) -> list[Seen]:
         """The rankings with their judgements and constraints."""
         judgements, constraints = self.section("judgements"), self.section("constraints")
-        violating = {request: frozenset(items) for request, items in constraints.items()}
+        violating = {request: frozenset(items) for request, items in constraints.items() if items}
         return [
             Seen(
                 record.ranking,
@@ -115,8 +115,19 @@ class Run:
         base = str(self.manifest.get("scenario_hash", ""))
         return lambda name: rng_for(base, "tables", name)
 
+    @cached_property
+    def failed(self) -> frozenset[tuple[str | None, int | None]]:
+        """(target, seed) of attacks that ended with an error; their seed is left out of every estimate."""
+        return frozenset((attack.target, attack.seed) for attack in self.attacks if attack.status == "error")
+
     def _of_split(self, split: str) -> Sequence[EvaluationRecord]:
-        return [record for record in self.evaluations if record.split == split and record.status != "error"]
+        return [
+            record
+            for record in self.evaluations
+            if record.split == split
+            and record.status != "error"
+            and (record.target, record.seed) not in self.failed
+        ]
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ import pytest
 from made_up_run import ITEMS, manifest, records
 
 from testbed.errors import UserError
-from testbed.records import EvaluationRecord, Record, StageRank, to_line
+from testbed.records import AttackRecord, EvaluationRecord, Record, StageRank, to_line
 from testbed.tables import build, frame, tables_of, write_tables
 
 ROW_FIELDS = {
@@ -139,7 +139,23 @@ def test_failed_trials_are_left_out_and_counted() -> None:
     assert find(found, "lift@1")["n"] == 40
     assert find(found, "lift@1")["estimate"] == 1
     assert found["statuses"]["attack"]["error"] == 40
-    assert any(note.startswith("80 trials failed") for note in found["notes"])
+    assert any(note.startswith("80 rankings failed") for note in found["notes"])
+
+
+def test_a_seed_whose_attack_failed_is_left_out() -> None:
+    made = [
+        dataclasses.replace(one, status="error", note="ValueError: x")
+        if isinstance(one, AttackRecord) and (one.target, one.seed) == ("a", 0)
+        else one
+        for one in records(ranker=seed_matters)
+    ]
+    found = build(made, manifest())
+    assert find(found, "lift@1", target="a")["estimate"] == 1
+    assert find(found, "lift@1", target="b")["estimate"] == 0.5
+    assert (
+        "The attack on a with seed 0 failed (ValueError: x); this seed is left out of every estimate."
+        in found["notes"]
+    )
 
 
 def test_rivals_and_their_concentration(tables: dict[str, Any]) -> None:
