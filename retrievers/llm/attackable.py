@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from retrievers.llm.readings import Prompt
-from retrievers.llm.surface import ListingSurface, inserted
+from retrievers.llm.surface import ListingSurface, written
 from testbed.language import Prefix, Row, common_prefix
 from testbed.language.sharing import WORTH, shared_length
 from testbed.protocols import Context, Objective, Probe, Scores, TokenGradient
@@ -93,13 +93,10 @@ class Attackable:
         place = _place(shown, target.item_id)
         if place is None:
             raise ValueError("the target is not in the slate")
-        bare = _without_edit(shown, place, self.stage.catalog.fields(target.item_id), target)
-        edited, clean = self.stage.prompts([context, context], [shown, bare])
+        (edited,) = self.stage.prompts([context], [shown])
         rows = self.rows(edited, place, objective.rivals)
         own = place if self.pointwise and objective.rivals else 0
-        span = inserted(rows[own].trunk, self.rows(clean, place, objective.rivals)[own].trunk)
-        if span.start == span.stop:
-            raise ValueError("the target carries no edit")
+        span = self._span(context, shown, place, target, rows[own].trunk)
         prefix, cached = self._prefix(context, [Row(rows[own].trunk[: span.start + 1], ())])
         prefix = prefix.truncated(min(len(prefix), span.start))
         row = replace(rows[own], trunk=rows[own].trunk[len(prefix) :])
@@ -115,6 +112,31 @@ class Attackable:
         tokens = len(rows[own].trunk) + sum(map(len, row.branches))
         usage = Usage(gradient_calls=1, tokens=tokens, computed=cached + row.width)
         return TokenGradient(rows[own].trunk[span], slope, value), usage
+
+    def _span(
+        self, context: Context, shown: Slate, place: int, target: Target, trunk: tuple[int, ...]
+    ) -> slice:
+        """Where the tokens of the edit stand in a prompt; ValueError when there are none.
+
+        Found by prompts that hold a probe in the edit's stead: what follows the edit they have in common.
+        """
+        fields = self.stage.catalog.fields(target.item_id)
+        clean, shown_text = fields.get(target.field, ""), shown.listings[place].fields.get(target.field, "")
+        if clean == shown_text:
+            raise ValueError("the target carries no edit")
+        surface = self.surface(target)
+        references = surface.probes or ("",)
+        slates = [_rewritten(shown, place, target, fields, probe) for probe in references]
+        prompts = self.stage.prompts([context] * len(slates), slates)
+        others = [prompt.parts[place] if self.pointwise else prompt.token_ids for prompt in prompts]
+        stop = len(trunk) - min(common_prefix(trunk[::-1], other[::-1]) for other in others)
+        (ids,) = surface.encode([written(clean, shown_text, target.place)])
+        start = stop - len(ids) if ids is not None else -1
+        if ids is None or trunk[max(start, 0) : stop] != ids:
+            start = min(common_prefix(trunk, other) for other in others)
+        if start >= stop:
+            raise ValueError("the target's edit is not visible in the prompt")
+        return slice(start, stop)
 
     def surface(self, target: Target) -> ListingSurface:
         """How text in the target's field is tokenised where it stands."""
@@ -162,13 +184,15 @@ def _place(slate: Slate, target_id: str | None) -> int | None:
     return None
 
 
-def _without_edit(slate: Slate, place: int, fields: dict[str, str], target: Target) -> Slate:
-    """The slate with the target's field as the catalog has it."""
+def _rewritten(slate: Slate, place: int, target: Target, fields: dict[str, str], text: str) -> Slate:
+    """The slate with another text in place of the target's edit."""
     shown = slate.listings[place]
-    clean = {**shown.fields, target.field: fields.get(target.field, "")}
+    edited = {**shown.fields, target.field: fields.get(target.field, "")}
+    for edit in target.edit(text):
+        edited = edit.apply(edited)
     listings = (
         *slate.listings[:place],
-        Listing(shown.item_id, clean, shown.score),
+        Listing(shown.item_id, edited, shown.score),
         *slate.listings[place + 1 :],
     )
     return replace(slate, listings=listings)

@@ -107,16 +107,17 @@ class Recommender:
         return tuple(tuple(ids) for ids in self.model.encode_many(texts))
 
     def price(self, context: Context, slate: Slate) -> int:
-        """Logical tokens of one call; for readings that write, the longest answer they may give."""
+        """Most logical tokens of one call, be it a ranking, a score or a gradient."""
         if not len(slate):
             return 0
         (prompt,) = self.prompts([context], [self.present(context, slate)])
         answer = sum(map(len, prompt.answers))
         match self.options.reading:
             case "pointwise":
-                return sum(len(part) + 2 for part in prompt.parts)
+                words = sum(map(len, self.attackable.words))
+                return sum(len(part) + words for part in prompt.parts)
             case "generate":
-                return len(prompt.token_ids) + self.options.max_new_tokens
+                return len(prompt.token_ids) + max(answer, self.options.max_new_tokens)
             case "constrained":
                 return len(prompt.token_ids) + answer + 4 * len(prompt.names)
             case _:

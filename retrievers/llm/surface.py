@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 from testbed.language import common_prefix
-from testbed.types import Target
+from testbed.types import Place, Target
 
 if TYPE_CHECKING:
     from retrievers.llm.prompt import Renderer
@@ -50,6 +51,8 @@ class ListingSurface:
 
     def decode(self, token_ids: Sequence[Sequence[int]]) -> list[str]:
         """The text of token sequences, without the space that joins an edit to its field."""
+        if not token_ids:
+            return []
         texts = self.model.tokenizer.batch_decode(
             [list(ids) for ids in token_ids], clean_up_tokenization_spaces=False
         )
@@ -62,25 +65,32 @@ class ListingSurface:
         return "\n\n" + self.renderer.listing(fields, self.catalog.name_field) + "\n\n"
 
     @cached_property
+    def probes(self) -> tuple[str, ...]:
+        """The neutral texts that stand in the listing as themselves: two prompts with them differ in the hole only."""
+        return tuple(probe for probe, ids in zip(PROBES, self.encode(PROBES), strict=True) if ids is not None)
+
+    @cached_property
     def _borders(self) -> tuple[list[int], list[int]]:
-        """Tokens before and after the hole. A replaced field leaves a hole where its text was."""
-        empty = self.model.encode(self._render("")) if self.target.place != "replace" else None
+        """Tokens before and after the hole: what two probes have in common.
+
+        A probe that merges with its surroundings shows less of them, so the most that any two show counts.
+        The blank in front of the hole belongs to it, whether or not it is a token of its own.
+        """
         seen = [self.model.encode(self._render(probe)) for probe in PROBES]
-        if empty is None:
-            start = min(common_prefix(seen[0], other) for other in seen[1:])
-            stop = min(common_prefix(seen[0][::-1], other[::-1]) for other in seen[1:])
-            return seen[0][:start], seen[0][len(seen[0]) - stop :]
-        for ids in seen:
-            hole = inserted(ids, empty)
-            if len(ids) - (hole.stop - hole.start) == len(empty):
-                return ids[: hole.start], ids[hole.stop :]
-        hole = inserted(seen[0], empty)
-        return seen[0][: hole.start], seen[0][hole.stop :]
+        pairs = list(combinations(seen, 2))
+        before = max((one[: common_prefix(one, other)] for one, other in pairs), key=len)
+        behind = max((one[::-1][: common_prefix(one[::-1], other[::-1])] for one, other in pairs), key=len)
+        if before and self.model.decode(before[-1:]) == " ":
+            before = before[:-1]
+        return before, behind[::-1]
 
 
-def inserted(longer: Sequence[int], shorter: Sequence[int]) -> slice:
-    """Where tokens were put in, comparing a sequence with the one that lacks them."""
-    start = common_prefix(longer, shorter)
-    room = min(len(longer), len(shorter)) - start
-    stop = min(common_prefix(longer[::-1], shorter[::-1]), room)
-    return slice(start, len(longer) - stop)
+def written(clean: str, shown: str, place: Place) -> str:
+    """The text of an edit, from a field as the catalog has it and as it is shown."""
+    match place:
+        case "append":
+            return shown[len(clean) + 1 :] if clean else shown
+        case "prepend":
+            return shown[: len(shown) - len(clean) - 1] if clean else shown
+        case "replace":
+            return shown
