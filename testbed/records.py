@@ -183,6 +183,9 @@ def _plain(value: Any) -> Any:
         return [_plain(part) for part in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if isinstance(value, str) and not value.isascii():
+        # Half a surrogate pair is no character and could not be read back.
+        return value.encode("utf-8", "replace").decode("utf-8")
     return value
 
 

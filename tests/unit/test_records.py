@@ -51,6 +51,12 @@ def test_numbers_that_are_not_finite_become_null() -> None:
     assert '"objective":null' in to_line(dataclasses.replace(ATTACK, objective=float("inf")))
 
 
+def test_half_a_surrogate_pair_is_replaced_so_that_the_line_can_be_read_back() -> None:
+    assert from_line(to_line(dataclasses.replace(ATTACK, text="a\ud800é"))) == dataclasses.replace(
+        ATTACK, text="a?é"
+    )
+
+
 def test_unknown_fields_are_passed_over() -> None:
     assert from_line(to_line(ATTACK).replace('{"kind"', '{"later":1,"kind"', 1)) == ATTACK
 
