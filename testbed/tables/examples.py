@@ -26,7 +26,11 @@ def convergence(run: Run, traces: Traces) -> list[dict[str, Any]]:
     """Objective by step per attack, at most 200 points each; `best` is the lowest so far."""
     found = []
     for attack in run.attacks:
-        lines = [line for line in traces.get((attack.target, attack.seed), ()) if _number(line.get("step"))]
+        lines = [
+            line
+            for line in traces.get((attack.target, attack.seed), ())
+            if _number(line.get("step")) is not None
+        ]
         keep = _spread(len(lines))
         found.append(
             {

@@ -220,13 +220,13 @@ def test_attacks_that_never_get_there_are_censored() -> None:
 
 def test_convergence_from_traces() -> None:
     lines = [
-        {"step": step, "objective": 5.0 - step / 1000, "best": 5.0 - step / 1000} for step in range(1, 1001)
+        {"step": step, "objective": 5.0 - step / 1000, "best": 5.0 - step / 1000} for step in range(1000)
     ]
     found = build(records(), manifest(), {("a", 0): [*lines, {"step": None}, {}]})
     curve = found["convergence"][0]
     assert (curve["target"], curve["seed"]) == ("a", 0)
     assert len(curve["steps"]) == len(curve["best"]) <= 200
-    assert (curve["steps"][0], curve["steps"][-1]) == (1, 1000)
+    assert (curve["steps"][0], curve["steps"][-1]) == (0, 999)
     assert found["convergence"][1]["steps"] == []
 
 
