@@ -51,7 +51,18 @@ def render(
     timings: Mapping[str, float] | None = None,
 ) -> str:
     """The page as a string; a pure function of its arguments."""
-    from testbed.report.sections import effects, examples, order, provenance, quality, ranks, search, stages, verdict
+    from testbed.report.sections import (
+        effects,
+        examples,
+        order,
+        provenance,
+        quality,
+        ranks,
+        search,
+        stages,
+        verdict,
+        victim,
+    )
     from testbed.report.source import Source
 
     source = Source(tables, manifest, list(records), scenario, dict(timings or {}))
@@ -75,7 +86,7 @@ def render(
         style=(files / "style.css").read_text(encoding="utf-8"),
         title=str(manifest.get("name") or "run"),
         verdict=verdict.verdict(source),
-        victim=verdict.victim(source),
+        victim=victim.victim(source),
         sections=sections,
         examples=examples.examples(source),
         facts=provenance.facts(source),

@@ -22,19 +22,21 @@ def unit_of(row: Mapping[str, Any]) -> Unit:
     return "value"
 
 
-def number(value: float | None, unit: Unit = "value", *, sign: bool | None = None) -> str:
-    """`+43`, `53`, `0.652` or `1 200`: points and per cent without their unit; a real minus sign."""
+def number(
+    value: float | None, unit: Unit = "value", *, sign: bool | None = None, digits: int | None = None
+) -> str:
+    """`+43`, `53`, `0.652` or `1,200`: points and per cent without their unit; a real minus sign."""
     if value is None:
         return NONE
     signed = unit == "points" if sign is None else sign
     if unit in ("points", "share"):
         value *= 100
-        digits = 1 if 0 < abs(value) < 0.95 else 0
+        digits = 1 if 0.05 <= abs(value) < 0.95 else 0
     elif unit == "count":
         digits = 0 if abs(value) >= 100 or value == int(value) else 1
     else:
-        digits = 3 if abs(value) < 10 else 1
-    text = f"{value:{'+' if signed else ''},.{digits}f}".replace(",", "\u202f")
+        digits = digits if digits is not None else 3 if abs(value) < 10 else 1
+    text = f"{value:{'+' if signed else ''},.{digits}f}"
     if not text.strip("+-0."):
         text = text.lstrip("+-")
     return text.replace("-", "\u2212")

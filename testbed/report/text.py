@@ -33,7 +33,7 @@ def visible(text: object, limit: int | None = 4000, *, lines: bool = False) -> M
     Cut after `limit` characters with a note. `lines` keeps line breaks and tabs (for `<pre>`).
     """
     body = _put_together(str(text), limit, lines, escape, _mark)
-    return Markup("<bdi>{}</bdi>").format(Markup(body))  # noqa: S704 - every part went through escape
+    return Markup("<bdi>{}</bdi>").format(Markup(body))
 
 
 def name(text: object, limit: int = 40) -> str:

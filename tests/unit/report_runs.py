@@ -25,11 +25,26 @@ ITEMS = {
 }
 ARMS = ("clean", "attack", "random_tokens", "honest_text")
 PULL = {"clean": 0.0, "attack": 2.6, "random_tokens": -0.3, "honest_text": 0.4}
-HOSTILE = '<script>alert("x")</script> "><img src=x onerror=alert(1)> ]]> --> {{ 7*7 }} $\\alpha$ \u202egnp.exe\u202c \u200bzero\x07'
+HOSTILE = (
+    '<script>alert("x")</script> "><img src=x onerror=alert(1)> ]]> --> {{ 7*7 }} $\\alpha$ '
+    "\u202egnp.exe\u202c \u200bzero\x07"
+)
 STACK = [
     {"name": "bm25", "use": "bm25", "inputs": ["source"], "options": {"keep": 6}, "deterministic": True},
-    {"name": "dense", "use": "dense", "inputs": ["source"], "options": {"encoder": "minilm"}, "deterministic": True},
-    {"name": "fuse", "use": "fuse", "inputs": ["bm25", "dense"], "options": {"keep": 8}, "deterministic": True},
+    {
+        "name": "dense",
+        "use": "dense",
+        "inputs": ["source"],
+        "options": {"encoder": "minilm"},
+        "deterministic": True,
+    },
+    {
+        "name": "fuse",
+        "use": "fuse",
+        "inputs": ["bm25", "dense"],
+        "options": {"keep": 8},
+        "deterministic": True,
+    },
     {
         "name": "llm",
         "use": "llm",
@@ -56,13 +71,17 @@ def manifest(targets: Sequence[str], requests: Sequence[str], **more: Any) -> di
         "dtype": "bfloat16",
         "threads": 2,
         "machine": {"system": "Linux", "processor": "x86_64"},
-        "models": {"smollm2-135m": {"fingerprint": "b179c9523d0e6a0f", "parameters": 134515008, "dtype": "bfloat16"}},
+        "models": {
+            "smollm2-135m": {"fingerprint": "b179c9523d0e6a0f", "parameters": 134515008, "dtype": "bfloat16"}
+        },
         "catalog": {"name": "coffee_machines", "fingerprint": "f89d001f", "items": 10, "requests": 24},
         "items": ITEMS,
         "judgements": {one: {item: int(rng.integers(0, 4)) for item in ITEMS} for one in requests},
         "constraints": {one: ["aurelia-grand", "fulcro-lever"] for one in requests[:2]},
         "requests": {one: f"Which machine is best for {one}?" for one in requests},
-        "targets": {one: {"field": "Description", "place": "append", "text": "A fine machine."} for one in targets},
+        "targets": {
+            one: {"field": "Description", "place": "append", "text": "A fine machine."} for one in targets
+        },
         "splits": {"optimise": [["r0", 0, 1]], "validate": [], "test": [[one, 0, None] for one in requests]},
         "seeds": [0, 1],
         "arms": list(ARMS),
@@ -91,7 +110,13 @@ def records(
     found: list[Record] = []
     for target in targets if "attack" in arms else ():
         for seed in seeds:
-            cost = {"steps": 40, "queries": 5120 + seed, "gradient_calls": 80, "tokens": 1234567, "computed": 456789}
+            cost = {
+                "steps": 40,
+                "queries": 5120 + seed,
+                "gradient_calls": 80,
+                "tokens": 1234567,
+                "computed": 456789,
+            }
             found.append(
                 AttackRecord(
                     key=f"attack/{target}/{seed}",
@@ -107,7 +132,7 @@ def records(
                     cost=cost,
                 )
             )
-    items = list(ITEMS)
+    items = [*ITEMS, *(target for target in targets if target not in ITEMS)]
     base = {item: 1.2 - 0.25 * place for place, item in enumerate(items[2:] + items[:2])}
     for split in splits:
         for target in targets or (None,):
@@ -117,11 +142,19 @@ def records(
                     noise = dict(zip(items, rng.gumbel(size=len(items)), strict=True))
                     for arm in arms:
                         for seed in seeds if arm in ("attack", "random_tokens") else (None,):
-                            score = {item: base[item] + noise[item] - 0.08 * pool.index(item) for item in items}
+                            score = {
+                                item: base[item] + noise[item] - 0.08 * pool.index(item) for item in items
+                            }
                             if target is not None:
-                                score[target] += PULL.get(arm, 0.0) * (1.3 if seed == 0 else 0.8) + 0.3 * rng.normal()
+                                score[target] += (
+                                    PULL.get(arm, 0.0) * (1.3 if seed == 0 else 0.8) + 0.3 * rng.normal()
+                                )
                             ranking = sorted(items, key=lambda item: -score[item])[:8]
-                            found.append(_evaluation(split, target, request, order, arm, seed, ranking, pool, score, more))
+                            found.append(
+                                _evaluation(
+                                    split, target, request, order, arm, seed, ranking, pool, score, more
+                                )
+                            )
     return found
 
 
@@ -164,7 +197,9 @@ def _evaluation(
     )
 
 
-def write_run(folder: Path, found: Sequence[Record], about: dict[str, Any], scenario: str = "version: 1\n") -> Path:
+def write_run(
+    folder: Path, found: Sequence[Record], about: dict[str, Any], scenario: str = "version: 1\n"
+) -> Path:
     """A run directory with these records and this manifest."""
     (folder / "traces").mkdir(parents=True, exist_ok=True)
     (folder / "manifest.json").write_text(json.dumps(about))
@@ -177,7 +212,9 @@ def write_run(folder: Path, found: Sequence[Record], about: dict[str, Any], scen
             for step in range(41):
                 loss = 4.5 - 3.3 * min(1.0, step / (record.best_step or 1)) ** 0.7 + 0.2 * float(rng.random())
                 best = min(best, loss)
-                steps.append(json.dumps({"step": step, "objective": loss, "best": best, "text": "x", "cost": {}}))
+                steps.append(
+                    json.dumps({"step": step, "objective": loss, "best": best, "text": "x", "cost": {}})
+                )
             trace = folder / "traces" / f"{record.target}-{record.seed}.jsonl"
             if "/" not in record.target:
                 trace.write_text("\n".join(steps) + "\n")

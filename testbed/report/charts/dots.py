@@ -13,7 +13,7 @@ from testbed.report.charts.drawing import WIDTH, settings, surface, to_svg
 from testbed.report.numbers import Unit, number
 
 ROW, HEAD, GAP = 19, 22, 6
-LEFT, RIGHT, BOTTOM = 106, 98, 22
+LEFT, RIGHT, BOTTOM = 104, 104, 22
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ def dots(groups: Sequence[Group], *, unit: Unit, label: str, salt: str, bars: bo
         for group in groups:
             if group.title:
                 place = 1 - (y + HEAD / 2 + 2) / height
-                figure.text(0, place, group.title, weight="bold", va="center", size=10.5)
+                behind = {"facecolor": STAND_IN["paper"], "edgecolor": "none", "pad": 1.5}
+                figure.text(0, place, group.title, weight="bold", va="center", size=10.5, bbox=behind)
                 y += HEAD
             for dot in group.dots:
                 y += ROW
@@ -80,7 +81,7 @@ def _frame(axes: Any) -> None:
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.spines["bottom"].set_visible(False)
-    axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     axes.grid(axis="x")
     axes.set_axisbelow(True)
     axes.axvline(0, color=STAND_IN["soft"], linewidth=1.2, zorder=1.5)
@@ -95,14 +96,15 @@ def _draw(
     if dot.estimate is None:
         figure.text(1, place, "not defined", va="center", ha="right", color=STAND_IN["soft"])
         return
-    text = number(dot.estimate, unit)
+    text = number(dot.estimate, unit, digits=2)
     if dot.low is not None and dot.high is not None:
         span = (scale * dot.low, scale * dot.high)
         line = STAND_IN["ink"] if bars else colour
         axes.plot(span, (y, y), color=line, linewidth=1.2 if bars else 2.2, zorder=3)
-        text += f"  [{number(dot.low, unit)}, {number(dot.high, unit)}]"
+        text += f"  [{number(dot.low, unit, digits=2)}, {number(dot.high, unit, digits=2)}]"
     if bars:
         axes.barh(y, scale * dot.estimate, height=ROW * 0.58, color=colour, alpha=0.55, zorder=2)
     else:
-        axes.plot([scale * dot.estimate], [y], dot.marker, color=colour, markersize=6.5, zorder=4)
+        style = {"color": colour, "markersize": 6.5, "zorder": 4, "clip_on": False}
+        axes.plot([scale * dot.estimate], [y], dot.marker, **style)
     figure.text(1, place, text, va="center", ha="right", size=9.5)

@@ -64,7 +64,13 @@ def settings(salt: str) -> Iterator[None]:
 
 
 def surface(
-    height: float, *, left: float = 0, right: float = 0, top: float = 0, bottom: float = 0, width: float = WIDTH
+    height: float,
+    *,
+    left: float = 0,
+    right: float = 0,
+    top: float = 0,
+    bottom: float = 0,
+    width: float = WIDTH,
 ) -> tuple[Any, Any]:
     """(figure, axes) of `width` × `height` units with margins around the axes; 1 unit = 1 point."""
     from matplotlib.figure import Figure
@@ -77,7 +83,9 @@ def surface(
 def to_svg(figure: Any, label: str, salt: str) -> Markup:
     """The figure as inline SVG with a label for screen readers; no date, no font names, no foreign elements."""
     stream = io.StringIO()
-    figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    figure.savefig(
+        stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+    )
     root = ElementTree.fromstring(stream.getvalue())
     width = root.get("viewBox", "0 0 360 0").split()[2]
     root.tag = "svg"
@@ -90,7 +98,7 @@ def to_svg(figure: Any, label: str, salt: str) -> Markup:
     root.set("aria-label", plain(label, 300))
     root.set("style", f"max-width: {float(width) * 1.35:.0f}px")
     text = ElementTree.tostring(root, encoding="unicode", short_empty_elements=False)
-    return Markup(re.sub(r">\s+<", "><", text))  # noqa: S704 - serialised from a tree of allowed elements
+    return Markup(re.sub(r">\s+<", "><", text))
 
 
 def _clean(parent: Any) -> None:

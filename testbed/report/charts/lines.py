@@ -50,8 +50,11 @@ def lines(
             y = [float("nan") if value is None else value for value in one.y]
             style = {"drawstyle": "steps-post"} if one.step else {}
             axes.plot(x, y, one.marker + one.dash, color=colour, markersize=5, **style)
-            if one.mark in one.x and (value := one.y[list(one.x).index(one.mark)]) is not None:
-                axes.plot([one.mark], [value], "o", color=colour, markersize=5.5)
+            if one.mark is not None:
+                spots = [(at, value) for at, value in zip(one.x, y, strict=True) if at == one.mark]
+                axes.plot(
+                    [at for at, _ in spots], [value for _, value in spots], "o", color=colour, markersize=5.5
+                )
         if share:
             axes.set_ylim(-3, 103)
         axes.set_xlabel(x_label)

@@ -22,7 +22,9 @@ def grouped(counts: Sequence[float], levels: Sequence[str]) -> dict[str, float]:
             found["unlisted"] += amount
             continue
         first = int(level.rstrip("+").partition("-")[0])
-        found[str(first) if first <= 3 else "4–5" if first <= 5 else "6–10" if first <= 10 else "11+"] += amount
+        found[str(first) if first <= 3 else "4–5" if first <= 5 else "6–10" if first <= 10 else "11+"] += (
+            amount
+        )
     return found
 
 
@@ -30,7 +32,7 @@ def stacked(title: str, bars: Mapping[str, Mapping[str, float]], *, salt: str) -
     """One panel: label → level → share."""
     height = TOP + ROW * len(bars) + BOTTOM
     with settings(salt):
-        figure, axes = surface(height, left=LEFT, right=6, top=TOP, bottom=BOTTOM)
+        figure, axes = surface(height, left=LEFT, right=16, top=TOP, bottom=BOTTOM)
         figure.text(0, 1 - 10 / height, title, weight="bold", va="center")
         axes.set_ylim(len(bars), 0)
         axes.set_xlim(0, 100)
@@ -60,7 +62,9 @@ def stacked(title: str, bars: Mapping[str, Mapping[str, float]], *, salt: str) -
                     linestyle="--" if empty else "-",
                 )
                 if width >= 9:
-                    ink = STAND_IN["paper" if SHADES[level] > 0.6 else "ink"]
-                    axes.text(left + width / 2, y, f"{width:.0f}", color=ink, size=9.5, ha="center", va="center")
+                    ink = STAND_IN["paper" if SHADES[level] > 0.9 else "ink"]
+                    axes.text(
+                        left + width / 2, y, f"{width:.0f}", color=ink, size=9.5, ha="center", va="center"
+                    )
                 left += width
         return to_svg(figure, f"Shares of ranks of {title} per arm", salt)

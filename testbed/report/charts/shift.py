@@ -12,7 +12,9 @@ from testbed.report.charts.drawing import WIDTH, settings, surface, to_svg
 LEFT, TOP, BOTTOM, RIGHT = 62, 26, 58, 6
 
 
-def shift(title: str, counts: Sequence[Sequence[int]], levels: Sequence[str], *, arm: str, salt: str) -> Markup:
+def shift(
+    title: str, counts: Sequence[Sequence[int]], levels: Sequence[str], *, arm: str, salt: str
+) -> Markup:
     """One panel; rows: rank when clean, columns: rank under the arm; left of the diagonal is a gain."""
     from matplotlib.patches import Rectangle
 
@@ -30,8 +32,10 @@ def shift(title: str, counts: Sequence[Sequence[int]], levels: Sequence[str], *,
             for x, amount in enumerate(row):
                 if not amount:
                     continue
-                shade = 0.1 + 0.55 * amount / most
-                axes.add_patch(Rectangle((x, y), 1, 1, facecolor=STAND_IN["accent"], alpha=shade, linewidth=0))
+                shade = 0.08 + 0.5 * amount / most
+                axes.add_patch(
+                    Rectangle((x, y), 1, 1, facecolor=STAND_IN["accent"], alpha=shade, linewidth=0)
+                )
                 axes.text(x + 0.5, y + 0.5, str(amount), ha="center", va="center", size=9)
         for place in range(size):
             box = Rectangle(

@@ -37,9 +37,9 @@ def draw(stack: Sequence[Mapping[str, Any]], details: Mapping[str, str], *, salt
     layers = [list(layer) for layer in nx.topological_generations(stages)]
     widest = max(len(layer) for layer in layers)
     height = LEVEL * len(layers) - (LEVEL - BOX) + 8
-    wide = min(190.0, (WIDTH - 4) / widest - 10)
+    wide = min(170.0, (WIDTH - 4) / widest - 10)
     spots = {
-        node: (WIDTH * (place + 1) / (len(layer) + 1), BOX / 2 + 4 + LEVEL * depth)
+        node: (WIDTH / 2 + (place - (len(layer) - 1) / 2) * (wide + 10), BOX / 2 + 4 + LEVEL * depth)
         for depth, layer in enumerate(layers)
         for place, node in enumerate(layer)
     }
@@ -51,7 +51,12 @@ def draw(stack: Sequence[Mapping[str, Any]], details: Mapping[str, str], *, salt
         for before, after in stages.edges:
             (x, y), (to_x, to_y) = spots[before], spots[after]
             arrow = FancyArrowPatch(
-                (x, y + BOX / 2), (to_x, to_y - BOX / 2), arrowstyle="-|>", mutation_scale=11, shrinkA=1, shrinkB=1
+                (x, y + BOX / 2),
+                (to_x, to_y - BOX / 2),
+                arrowstyle="-|>",
+                mutation_scale=11,
+                shrinkA=1,
+                shrinkB=1,
             )
             arrow.set(color=STAND_IN["soft"], linewidth=1.2)
             axes.add_patch(arrow)

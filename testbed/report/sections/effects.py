@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from markupsafe import Markup
+
 from testbed.report.charts.colours import arm_marker, arm_role
 from testbed.report.charts.dots import Dot, Group, dots
 from testbed.report.numbers import Unit, count, number, probability, unit_of, with_interval
@@ -29,7 +31,8 @@ def effects(source: Source) -> Section:
     ]
     lead = (
         "Each row compares the same requests in the same orders with and without the edit. "
-        "Dots are means over attack seeds, lines 95 % intervals; an interval that crosses the zero line shows no effect."
+        "Dots are means over attack seeds, lines 95 % intervals; "
+        "an interval that crosses the zero line shows no effect. Rows with vs: attack minus that control."
     )
     if len(source.targets) > MOST_TARGETS:
         lead += f" Charts show the first {MOST_TARGETS} of {len(source.targets)} targets; the table has all."
@@ -44,11 +47,11 @@ def _caption(measure: str) -> str:
     return CAPTIONS.get(measure, measure)
 
 
-def _chart(source: Source, measure: str) -> object:
+def _chart(source: Source, measure: str) -> Markup:
     unit: Unit = "value" if measure == "exposure" else "points"
     others = [arm for arm in source.arms if arm != CLEAN]
     pooled = [(arm_label(arm), arm, CLEAN) for arm in others]
-    pooled += [(f"− {arm_label(control, 14)}", ATTACK, control) for control in source.controls]
+    pooled += [(f"vs {arm_label(control, 14)}", ATTACK, control) for control in source.controls]
     groups = [Group("All targets" if len(source.targets) > 1 else "", _dots(source, measure, pooled, ALL))]
     if len(source.targets) == 1:
         groups = [Group(source.name_of(next(iter(source.targets)), 34), groups[0].dots)]

@@ -64,7 +64,9 @@ def _example(source: Source, one: Mapping[str, Any]) -> Example:
         edit=visible(one["text"], MOST_TEXT),
         note=visible(one["note"], 300),
         request=visible(situation.get("request_text") or situation.get("request", ""), 500),
-        situation=f"order {situation['order']}" + (f", slot {slot + 1}" if slot is not None else "") if situation else "",
+        situation=f"order {situation['order']}" + (f", slot {slot + 1}" if slot is not None else "")
+        if situation
+        else "",
         clean=_ranking(one, situation.get("clean", ())),
         attacked=_ranking(one, situation.get("attacked", ())),
         ranks=f"{words[0]} → {words[1]}" if situation else "",

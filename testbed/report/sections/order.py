@@ -48,7 +48,11 @@ def order(source: Source) -> Section:
     tables = [_bias_table(source)]
     if rows:
         head = ["target", "arm", "slot", "first, % [95 %]", "rankings"]
-        tables.append(Table(head, rows, "First place by slot", "Clopper–Pearson; rankings taken for independent.", words=2))
+        tables.append(
+            Table(
+                head, rows, "First place by slot", "Clopper–Pearson; rankings taken for independent.", words=2
+            )
+        )
     lead = "A reader that follows the order of the prompt shows it here: how often the target is first, by its slot."
     legend = [Swatch("clean", "grey"), Swatch("attack", "accent")] if figures and source.attacked else []
     return Section("order", title, lead, legend, figures, tables)
@@ -79,8 +83,8 @@ def _cells(firsts: Sequence[bool]) -> tuple[str, str]:
 
 def _bias_table(source: Source) -> Table:
     words = {
-        "position_bias": "position bias (0: slots do not matter, 1: one slot always wins)",
-        "rank_variance": "variance of the target's clean rank over orders",
+        "position_bias": "position bias",
+        "rank_variance": "rank variance",
     }
     rows = []
     for measure, text in words.items():
@@ -89,5 +93,14 @@ def _bias_table(source: Source) -> Table:
             if row is not None:
                 owner = "all" if target == ALL else source.name_of(target)
                 shown = with_interval(row)
-                rows.append([text, owner, shown, number(row["n"], "count"), row["note"]])
-    return Table(["measure", "target", "estimate", "rankings", "note"], rows, "Order in numbers", words=2, folded=False)
+                rows.append([text, owner, row["note"], shown, number(row["n"], "count")])
+    note = "Position bias: 0 when slots do not matter, 1 when one slot always wins. "
+    note += "Rank variance: of the target's clean rank over orders within a request."
+    return Table(
+        ["measure", "target", "note", "estimate", "rankings"],
+        rows,
+        "Order in numbers",
+        note,
+        words=3,
+        folded=False,
+    )

@@ -30,17 +30,28 @@ def facts(source: Source) -> list[tuple[str, str]]:
         ("Run", name(manifest.get("name", ""), 80)),
         ("Scenario hash", manifest.get("scenario_hash")),
         ("State", manifest.get("state")),
-        ("Started, finished", " – ".join(str(manifest[key]) for key in ("started", "finished") if manifest.get(key))),
-        ("Device, type, threads", ", ".join(str(manifest[key]) for key in ("device", "dtype", "threads") if manifest.get(key))),
+        (
+            "Started, finished",
+            " – ".join(str(manifest[key]) for key in ("started", "finished") if manifest.get(key)),
+        ),
+        (
+            "Device, type, threads",
+            ", ".join(str(manifest[key]) for key in ("device", "dtype", "threads") if manifest.get(key)),
+        ),
         ("Machine", ", ".join(map(str, source.section("machine").values()))),
-        ("Versions", ", ".join(f"{package} {version}" for package, version in source.section("versions").items())),
+        (
+            "Versions",
+            ", ".join(f"{package} {version}" for package, version in source.section("versions").items()),
+        ),
     ]
     for label, about in source.section("models").items():
         if isinstance(about, Mapping):
             words = ", ".join(f"{key} {value}" for key, value in about.items() if value is not None)
             found.append((f"Model {name(label)}", words))
     catalog = source.section("catalog")
-    found.append(("Catalog", ", ".join(f"{key} {value}" for key, value in catalog.items() if key != "rule" and value)))
+    found.append(
+        ("Catalog", ", ".join(f"{key} {value}" for key, value in catalog.items() if key != "rule" and value))
+    )
     if catalog.get("rule"):
         found.append(("Grading rule", catalog["rule"]))
     splits = {part: len(rows) for part, rows in source.section("splits").items() if isinstance(rows, list)}
@@ -54,7 +65,9 @@ def facts(source: Source) -> list[tuple[str, str]]:
 def all_rows(source: Source) -> Section:
     """Every row of tables.json, or the pooled ones where there are too many."""
     rows = list(source.tables["rows"])
-    lead = "Every estimate with its interval and the number of rankings or pairs behind it, as in tables.json."
+    lead = (
+        "Every estimate with its interval and the number of rankings or pairs behind it, as in tables.json."
+    )
     if len(rows) > MOST_ROWS:
         every = len(rows)
         rows = [row for row in rows if row["target"] == ALL][:MOST_ROWS]

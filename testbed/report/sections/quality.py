@@ -9,7 +9,7 @@ from testbed.report.numbers import number, unit_of, with_interval
 from testbed.report.page import Figure, Section, Swatch, Table
 from testbed.report.source import ALL, ATTACK, CLEAN, Source, arm_label, measure_label
 
-QUALITY = "nDCG@10"
+QUALITY, OTHERS = "nDCG@10", "others_nDCG@10"
 MOST_RIVALS = 12
 MOST_PANELS = 6
 HARMS = (
@@ -38,25 +38,46 @@ def quality(source: Source) -> Section:
         for arm in source.arms
     ]
     if not measures:
-        return Section("quality", title, missing="No judgements cover the test requests, so quality is not defined.")
+        return Section(
+            "quality", title, missing="No judgements cover the test requests, so quality is not defined."
+        )
     share = f"target in the top {source.level.partition('@')[2]}, %"
-    points = []
-    for arm in source.arms:
-        x, y = source.row(QUALITY, arm), source.row(source.level, arm)
-        if x is not None and y is not None:
-            spans = ((x["low"], x["high"]), tuple(None if y[end] is None else 100 * y[end] for end in ("low", "high")))
-            points.append(
-                Point(arm_label(arm), arm_role(arm), arm_marker(arm), x["estimate"], 100 * y["estimate"], *spans)
-            )
-    head = ["arm", *(f"{measure_label(measure)} [95 %]" for measure in measures), f"{source.level}, % [95 %]", "rankings"]
-    figures = [Figure(scatter(points, x_label=QUALITY, y_label=share, salt="quality"))] if points else []
+    figures = []
+    for place, (measure, label) in enumerate(
+        ((QUALITY, QUALITY), (OTHERS, f"{QUALITY} with the target taken out"))
+    ):
+        points = _points(source, measure)
+        if points:
+            figures.append(Figure(scatter(points, x_label=label, y_label=share, salt=f"quality-{place}")))
+    head = [
+        "arm",
+        *(f"{measure_label(measure)} [95 %]" for measure in measures),
+        f"{source.level}, % [95 %]",
+        "rankings",
+    ]
     lead = "Quality is judged against the grades of the catalog, whoever is attacked." + (
         " A point further up is more manipulated, further left serves the user worse; crosses are 95 % intervals."
-        if points
+        if figures
         else ""
     )
-    legend = [Swatch(arm_label(arm), arm_role(arm)) for arm in source.arms] if points else []
-    return Section("quality", title, lead, legend, figures, [Table(head, rows, "Quality per arm", folded=not points)])
+    legend = [Swatch(arm_label(arm), arm_role(arm)) for arm in source.arms] if figures else []
+    return Section(
+        "quality", title, lead, legend, figures, [Table(head, rows, "Quality per arm", folded=bool(figures))]
+    )
+
+
+def _points(source: Source, measure: str) -> list[Point]:
+    """Arms by a quality and by how often they put the target on top, with intervals."""
+    found = []
+    for arm in source.arms:
+        x, y = source.row(measure, arm), source.row(source.level, arm)
+        if x is not None and y is not None:
+            low, high = (None if y[end] is None else 100 * y[end] for end in ("low", "high"))
+            style = (arm_label(arm), arm_role(arm), arm_marker(arm))
+            found.append(
+                Point(*style, x["estimate"], 100 * y["estimate"], (x["low"], x["high"]), (low, high))
+            )
+    return found
 
 
 def harm(source: Source) -> Section:
@@ -75,7 +96,9 @@ def harm(source: Source) -> Section:
         ]
         if bars:
             group = Group(f"Attack for {source.name_of(target, 30)}", bars)
-            svg = dots([group], unit="value", label=f"Exposure taken, {group.title}", salt=f"harm-{place}", bars=True)
+            svg = dots(
+                [group], unit="value", label=f"Exposure taken, {group.title}", salt=f"harm-{place}", bars=True
+            )
             figures.append(Figure(svg))
     rows = []
     for measure, words in HARMS:
@@ -85,7 +108,8 @@ def harm(source: Source) -> Section:
                 if row is not None and (target != ALL or len(source.targets) > 1):
                     rows.append(
                         [
-                            words + (f" ({row['note']})" if row["note"] and measure.endswith("largest") else ""),
+                            words
+                            + (f" ({row['note']})" if row["note"] and measure.endswith("largest") else ""),
                             arm_label(arm),
                             "all targets" if target == ALL else source.name_of(target),
                             with_interval(row, unit_of(row)),
@@ -100,4 +124,6 @@ def harm(source: Source) -> Section:
     )
     if ATTACK in source.arms and not rows:
         return Section("harm", title, missing="No pair of rankings allows harm to be computed.")
-    return Section("harm", title, lead, figures=figures, tables=[Table(head, rows, "Harm in numbers", note, words=3)])
+    return Section(
+        "harm", title, lead, figures=figures, tables=[Table(head, rows, "Harm in numbers", note, words=3)]
+    )

@@ -25,7 +25,10 @@ def ranks(source: Source) -> Section:
     figures, rows = [], []
     for place, (target, arms) in enumerate(shifts.items()):
         bars = {}
-        for arm, counts in ((CLEAN, _marginal(arms, 1)), *((arm, _marginal({arm: arms[arm]}, 0)) for arm in arms)):
+        for arm, counts in (
+            (CLEAN, _marginal(arms, 1)),
+            *((arm, _marginal({arm: arms[arm]}, 0)) for arm in arms),
+        ):
             found = grouped(counts, levels)
             total = sum(found.values()) or 1
             bars[arm_label(arm, 15)] = {level: amount / total for level, amount in found.items()}
@@ -39,7 +42,12 @@ def ranks(source: Source) -> Section:
         "Unlisted is a level of its own and never counted as a number."
     )
     table = Table(
-        ["target", "arm", *(f"rank {level}" if level != "unlisted" else level for level in SHADES), "rankings"],
+        [
+            "target",
+            "arm",
+            *(f"rank {level}" if level != "unlisted" else level for level in SHADES),
+            "rankings",
+        ],
         rows,
         "Shares of ranks in per cent",
         "Clean rankings are counted once per pair, so every arm stands beside the same situations.",
@@ -59,7 +67,9 @@ def shifts(source: Source) -> Section:
     title = "Rank shifts"
     found = {target: arms[ATTACK] for target, arms in source.tables["rank_shift"].items() if ATTACK in arms}
     if not found:
-        return Section("shifts", title, missing="No attack was compared with clean rankings, so no ranks shifted.")
+        return Section(
+            "shifts", title, missing="No attack was compared with clean rankings, so no ranks shifted."
+        )
     levels: Sequence[str] = source.tables["rank_levels"]
     figures = [
         Figure(shift(source.name_of(target, 44), counts, levels, arm="attack", salt=f"shift-{place}"))
@@ -75,7 +85,9 @@ def shifts(source: Source) -> Section:
         for target, arms in source.tables["transitions"].items()
         for arm, moves in arms.items()
     ]
-    table = Table(["target", "arm", *MOVES, "pairs"], rows, "Shares of pairs in per cent", words=2, folded=False)
+    table = Table(
+        ["target", "arm", *MOVES, "pairs"], rows, "Shares of pairs in per cent", words=2, folded=False
+    )
     lead = (
         "Number of pairs by the target's rank when clean (row) and under attack (column). "
         "The dotted diagonal is no change; left of it the target rose, right of it it fell."

@@ -39,9 +39,15 @@ def convergence(source: Source) -> Section:
             if any(value is not None for value in one["best"])
         ]
         if drawn:
-            words = {"x_label": "step", "y_label": "loss, best so far", "salt": f"convergence-{place}"}
             legend = ", ".join(f"{line.label} {STROKES[row % 4]}" for row, line in enumerate(drawn))
-            figures.append(Figure(lines(source.name_of(target, 44), drawn, **words), legend))
+            svg = lines(
+                source.name_of(target, 44),
+                drawn,
+                x_label="step",
+                y_label="loss, best so far",
+                salt=f"convergence-{place}",
+            )
+            figures.append(Figure(svg, legend))
     rows = [
         [
             source.name_of(attack.target),
@@ -59,7 +65,9 @@ def convergence(source: Source) -> Section:
     lead = "The attacker's loss, lower is better for it; dots mark the step whose text was chosen."
     if not figures:
         lead = "The attack recorded no objective by step, so there is no curve to draw."
-    return Section("convergence", title, lead, figures=figures, tables=[Table(head, rows, "Searches", words=2)])
+    return Section(
+        "convergence", title, lead, figures=figures, tables=[Table(head, rows, "Searches", words=2)]
+    )
 
 
 STROKES = ("solid", "dashed", "dash-dotted", "dotted")
@@ -69,13 +77,15 @@ def costs(source: Source) -> Section:
     """What the attack and each ranking took."""
     title = "Cost"
     tables = []
-    rows = []
+    rows: list[list[str]] = []
     for target in (ALL, *source.targets):
         cells = [source.row(f"attack_{unit}", ATTACK, None, target) for unit in UNITS]
         if any(cells):
             owner = "all targets, mean" if target == ALL else source.name_of(target)
             amount = max(cell["n"] for cell in cells if cell)
-            rows.append([owner, *(number(cell["estimate"], "count") if cell else "–" for cell in cells), str(amount)])
+            rows.append(
+                [owner, *(number(cell["estimate"], "count") if cell else "–" for cell in cells), str(amount)]
+            )
     words = [unit.replace("_", " ") for unit in UNITS]
     words[-1] = "computed tokens"
     if rows:
@@ -92,7 +102,7 @@ def costs(source: Source) -> Section:
     if rows:
         head = ["arm", "queries", "tokens", "computed tokens", "rankings"]
         tables.append(Table(head, rows, "Cost of one test ranking", folded=False))
-    seconds: Counter[str] = Counter()
+    seconds: defaultdict[str, float] = defaultdict(float)
     trials: Counter[str] = Counter()
     for key, value in source.timings.items():
         kind = "attack" if key.startswith("attack/") else "evaluation"
@@ -104,7 +114,15 @@ def costs(source: Source) -> Section:
             for kind in sorted(seconds)
         ]
         note = "Not reproducible: seconds depend on the machine and on what else it did. Nothing is computed from them."
-        tables.append(Table(["trials", "number", "seconds", "seconds each"], rows, "Time (not reproducible)", note, folded=False))
+        tables.append(
+            Table(
+                ["trials", "number", "seconds", "seconds each"],
+                rows,
+                "Time (not reproducible)",
+                note,
+                folded=False,
+            )
+        )
     if not tables:
         return Section("cost", title, missing="No costs were recorded.")
     return Section("cost", title, tables=tables)
@@ -126,6 +144,6 @@ def statuses(source: Source) -> Section:
         ]
         for arm, counts in found.items()
     ]
-    lead = "Refusals and replies that could not be read stay in every denominator; errors are left out and counted here."
+    lead = "Refusals and unreadable replies stay in every denominator; errors are left out and counted here."
     head = ["arm", *(kind.replace("_", " ") for kind in kinds), "rankings", "target listed, % [95 %]"]
     return Section("statuses", title, lead, tables=[Table(head, rows, "Rankings by status", folded=False)])

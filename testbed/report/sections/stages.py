@@ -32,7 +32,9 @@ def stack(source: Source) -> Section:
     ]
     table = Table(["stage", "use", "inputs", "deterministic", "options"], rows, "Stages and options", words=5)
     lead = "Listings flow from top to bottom; every stage ranks or drops what the ones above handed on."
-    return Section("stack", title, lead, figures=[Figure(draw(stages, details, salt="stack"))], tables=[table])
+    return Section(
+        "stack", title, lead, figures=[Figure(draw(stages, details, salt="stack"))], tables=[table]
+    )
 
 
 def _options(stage: Any) -> dict[str, Any]:
@@ -84,7 +86,9 @@ def survival(source: Source) -> Section:
         if len(stages) > 1
         else "The stack has one stage, so what it shows is the whole effect."
     )
-    return Section("survival", title, lead + " All targets and seeds together.", figures=figures, tables=[table])
+    return Section(
+        "survival", title, lead + " All targets and seeds together.", figures=figures, tables=[table]
+    )
 
 
 def _dot(source: Source, measure: str, arm: str) -> Dot:

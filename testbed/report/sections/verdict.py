@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from testbed.report.numbers import bracket, count, number, probability, with_interval
 from testbed.report.source import ATTACK, BEST, CLEAN, MEAN, RANDOM, Source, arm_label
-from testbed.report.text import name
 
 
 @dataclass(frozen=True)
@@ -39,17 +38,34 @@ def verdict(source: Source) -> Verdict:
     """What was found, in words and numbers; never more than the intervals allow."""
     found: Mapping[str, Any] = source.tables["verdict"]
     main = found["pooled"][MEAN]
-    notes = [*dict.fromkeys(str(note) for note in (*source.listed("notes"), *source.tables["notes"]))]
+    notes = _once(str(note) for note in (*source.listed("notes"), *source.tables["notes"]))
     if main is None:
         return Verdict(_without_attack(source), _setting(source), (), (), (), notes)
     return Verdict(
         _sentence(source, main),
         [*_beside_controls(source, found["controls"]), *_reach(main), *_setting(source)],
         list(_cards(source, found, main)),
-        ["target", "clean, %", "attack, %", "lift [95 %]", "best seed [95 %]", "minus random [95 %]", "p (Holm)", "detectable"],
+        [
+            "target",
+            "clean, %",
+            "attack, %",
+            "lift [95 %]",
+            "best seed [95 %]",
+            "minus random [95 %]",
+            "p (Holm)",
+            "detectable",
+        ],
         [_target_row(source, target) for target in source.targets],
         notes,
     )
+
+
+def _once(notes: Iterable[str]) -> list[str]:
+    """Notes that begin with the same statement once: manifest and tables may both explain a missing arm."""
+    found: dict[str, str] = {}
+    for note in notes:
+        found.setdefault(note.partition(":")[0], note)
+    return list(found.values())
 
 
 def place_of(source: Source) -> str:
@@ -91,7 +107,9 @@ def _beside_controls(source: Source, controls: Mapping[str, Any]) -> list[str]:
             "lowered": f"It did less than {arm_label(control, 40)}: {shown} points.",
         }
         found.append(
-            words.get(gap["answer"], f"It was not shown to do more than {arm_label(control, 40)}: {shown} points.")
+            words.get(
+                gap["answer"], f"It was not shown to do more than {arm_label(control, 40)}: {shown} points."
+            )
         )
     return found
 
@@ -106,7 +124,11 @@ def _reach(main: Mapping[str, Any]) -> list[str]:
 
 def _setting(source: Source) -> list[str]:
     test = source.tables["run"]["test"]
-    parts = [count(test["rankings"], "test ranking"), count(test["requests"], "request"), count(test["orders"], "order")]
+    parts = [
+        count(test["rankings"], "test ranking"),
+        count(test["requests"], "request"),
+        count(test["orders"], "order"),
+    ]
     if source.targets:
         parts.append(count(len(source.targets), "target"))
     if source.tables["run"]["seeds"]:
@@ -146,7 +168,9 @@ def _cards(source: Source, found: Mapping[str, Any], main: Mapping[str, Any]) ->
 
 
 def _card(title: str, effect: Mapping[str, Any], remark: str, *, main: bool = False) -> Card:
-    return Card(title, number(effect["estimate"], "points"), "points", bracket(effect, "points"), remark, main)
+    return Card(
+        title, number(effect["estimate"], "points"), "points", bracket(effect, "points"), remark, main
+    )
 
 
 def _target_row(source: Source, target: str) -> list[str]:
@@ -164,57 +188,3 @@ def _target_row(source: Source, target: str) -> list[str]:
         probability((effect(CLEAN) or {}).get("p_holm")),
         number(rise, "points"),
     ]
-
-
-def victim(source: Source) -> list[tuple[str, str]]:
-    """Term and text: which stack was attacked, by whom, with what."""
-    facts: list[tuple[str, str]] = []
-    models = source.section("models")
-    for stage in source.stack:
-        options = stage.get("options") if isinstance(stage.get("options"), dict) else {}
-        parts = [name(stage.get("use", "?"))]
-        model = options.get("model") or options.get("encoder")
-        if model is not None:
-            parts.append(f"model {name(model, 60)}")
-            parts += _about(models.get(str(model)))
-        parts += [f"{key} {name(options[key], 40)}" for key in ("reading", "order") if options.get(key)]
-        facts.append((f"Stage {name(stage.get('name', '?'))}", ", ".join(parts)))
-    catalog = source.section("catalog")
-    if catalog:
-        items, requests = (catalog.get(part) for part in ("items", "requests"))
-        facts.append(("Catalog", f"{name(catalog.get('name', '?'))}: {items} listings, {requests} requests"))
-    attack, threat = source.section("attack"), source.section("threat")
-    if attack:
-        limits = threat.get("budget") if isinstance(threat.get("budget"), dict) else {}
-        budget = ", ".join(f"{amount} {name(unit).replace('_', ' ')}" for unit, amount in limits.items() if amount)
-        parts = [name(attack.get("use", "?")), f"sees {name(threat.get('access', '?'))}"]
-        parts.append(f"may {name(threat.get('place', 'append'))} text in the field {name(threat.get('field', '?'))}")
-        facts.append(("Attacker", ", ".join(parts) + (f"; budget {budget}" if budget else "")))
-    facts.append(("Machine", ", ".join(_machine(source)) or "not recorded"))
-    return facts
-
-
-def _about(model: Any) -> list[str]:
-    """What the manifest knows about a model's weights."""
-    if not isinstance(model, Mapping):
-        return []
-    parts = []
-    if isinstance(model.get("parameters"), int):
-        parts.append(f"{model['parameters'] / 1e6:,.0f} M parameters".replace(",", "\u202f"))
-    if model.get("dtype"):
-        parts.append(name(model["dtype"]))
-    tuned = model.get("tuned") or model.get("adapter")
-    parts.append(f"tuned: {name(tuned, 60)}" if tuned else "no tuning recorded")
-    if model.get("fingerprint"):
-        parts.append(f"fingerprint {name(model['fingerprint'], 16)}")
-    return parts
-
-
-def _machine(source: Source) -> list[str]:
-    manifest = source.manifest
-    parts = [name(manifest[key]) for key in ("device", "dtype") if manifest.get(key)]
-    if manifest.get("threads"):
-        parts.append(count(int(manifest["threads"]), "thread"))
-    return parts
-
-

@@ -1,0 +1,70 @@
+"""Which stack was attacked, by whom, with what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from testbed.report.numbers import count
+from testbed.report.source import Source
+from testbed.report.text import name
+
+
+def victim(source: Source) -> list[tuple[str, str]]:
+    """Term and text, for a list."""
+    facts: list[tuple[str, str]] = []
+    models = source.section("models")
+    for stage in source.stack:
+        options = _mapping(stage.get("options"))
+        parts = [name(stage.get("use", "?"))]
+        model = options.get("model") or options.get("encoder")
+        if model is not None:
+            parts.append(f"model {name(model, 60)}")
+            parts += _about(models.get(str(model)))
+        parts += [f"{key} {name(options[key], 40)}" for key in ("reading", "order") if options.get(key)]
+        facts.append((f"Stage {name(stage.get('name', '?'))}", ", ".join(parts)))
+    catalog = source.section("catalog")
+    if catalog:
+        items, requests = (catalog.get(part) for part in ("items", "requests"))
+        facts.append(("Catalog", f"{name(catalog.get('name', '?'))}: {items} listings, {requests} requests"))
+    attack, threat = source.section("attack"), source.section("threat")
+    if attack:
+        limits = _mapping(threat.get("budget"))
+        budget = ", ".join(
+            f"{amount} {name(unit).replace('_', ' ')}" for unit, amount in limits.items() if amount
+        )
+        parts = [name(attack.get("use", "?")), f"sees {name(threat.get('access', '?'))}"]
+        parts.append(
+            f"may {name(threat.get('place', 'append'))} text in the field {name(threat.get('field', '?'))}"
+        )
+        facts.append(("Attacker", ", ".join(parts) + (f"; budget {budget}" if budget else "")))
+    facts.append(("Machine", ", ".join(_machine(source)) or "not recorded"))
+    return facts
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _about(model: Any) -> list[str]:
+    """What the manifest knows about a model's weights."""
+    if not isinstance(model, Mapping):
+        return []
+    parts = []
+    if isinstance(model.get("parameters"), int):
+        parts.append(f"{model['parameters'] / 1e6:,.0f} M parameters")
+    if model.get("dtype"):
+        parts.append(name(model["dtype"]))
+    tuned = model.get("tuned") or model.get("adapter")
+    parts.append(f"tuned: {name(tuned, 60)}" if tuned else "no tuning recorded")
+    if model.get("fingerprint"):
+        parts.append(f"fingerprint {name(model['fingerprint'], 16)}")
+    return parts
+
+
+def _machine(source: Source) -> list[str]:
+    manifest = source.manifest
+    parts = [name(manifest[key]) for key in ("device", "dtype") if manifest.get(key)]
+    if isinstance(manifest.get("threads"), int):
+        parts.append(count(manifest["threads"], "thread"))
+    return parts
