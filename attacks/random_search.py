@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -21,8 +21,6 @@ class RandomSearch(AttackPlugin):
     `signal: ranks` the loss is the mean of 1 − exposure, exposure = 1 / log2(1 + rank), 0 when unlisted.
     """
 
-    access: ClassVar[Access] = Access.ranks
-
     length: int = Field(default=12, ge=1)
     """Words in the text."""
     width: int = Field(default=8, ge=1)
@@ -31,6 +29,11 @@ class RandomSearch(AttackPlugin):
     """What is asked of the victim; `scores` needs that access."""
     words: tuple[str, ...] = ("best", "recommended", "top", "first", "choice", "perfect", "ideal", "1.")
     """Further words to draw from."""
+
+    @property
+    def access(self) -> Access:  # type: ignore[override]
+        """What the signal needs."""
+        return Access.scores if self.signal == "scores" else Access.ranks
 
     def queries_per_step(self, situations: int) -> int:
         """Every candidate on every situation."""

@@ -220,7 +220,10 @@ class StagePlugin(Plugin):
 
 
 class AttackPlugin(Plugin):
-    """Options of an attack; calling it yields steps, and the runner owns the loop."""
+    """Options of an attack; calling it yields steps, and the runner owns the loop.
+
+    `access` is what it needs to see; where that depends on the options, make it a property.
+    """
 
     access: ClassVar[Access] = Access.none
 

@@ -50,12 +50,14 @@ class Node:
 class Scope:
     """What may be remembered between calls of one trial (prompt prefixes, re-indexed stages), and its limit.
 
-    `allowance`: logical tokens that may still be spent; None for no limit. One scope belongs to one trial,
-    so what a trial computes never depends on which trials ran before it.
+    `allowance`: logical tokens that may still be spent; None for no limit. `spent`: what its calls took,
+    refused ones included as far as they got. One scope belongs to one trial, so what a trial computes never
+    depends on which trials ran before it.
     """
 
     memo: dict[Any, Any] = field(default_factory=dict)
     allowance: float | None = None
+    spent: Usage = Usage()
 
 
 class Stack:
@@ -124,6 +126,18 @@ class Stack:
             scope.allowance -= sum(node.stage.price(context, inputs[0]) for context, inputs in jobs)
             if scope.allowance < 0:
                 raise OverAllowance
+        answers = self._answers(node, calls, jobs, scope)
+        for slate in answers:
+            scope.spent += replace(slate.usage, queries=0)
+        return answers
+
+    def _answers(
+        self,
+        node: Node,
+        calls: Sequence[Call],
+        jobs: Sequence[tuple[Context, tuple[Slate, ...]]],
+        scope: Scope,
+    ) -> list[Slate]:
         if isinstance(node.stage, Editable):
             return [
                 self._edited(node, call.intervention, scope)(context, *inputs)

@@ -26,6 +26,7 @@ from testbed.stack import Call, OverAllowance, Scope, Stack
 from testbed.types import Intervention, Request, Situation, Slate, Target, Usage
 
 Ability = TypeVar("Ability")
+Answer = TypeVar("Answer")
 
 
 class AccessDenied(UserError):
@@ -128,12 +129,8 @@ class StackVictim:
         """Rank of the first target per (intervention, situation), None when it is not listed."""
         calls = self._calls(Access.ranks, interventions, situations)
         self.meter.require(queries=len(calls))
-        self._scope.allowance = self.meter.remaining().get("tokens")
-        try:
-            outcomes = self._stack.run(calls, self._scope)
-        except OverAllowance:
-            raise BudgetExhausted("tokens") from None
-        self.meter.pay(sum((outcome.usage for outcome in outcomes), Usage()))
+        outcomes = self._through(lambda scope: self._stack.run(calls, scope))
+        self.meter.pay(Usage(queries=len(calls)))
         ranks = [outcome.slate.rank_of(self._targets[0].item_id) for outcome in outcomes]
         width = len(calls) // max(1, len(interventions))
         return [ranks[start : start + width] for start in range(0, len(ranks), width or 1)]
@@ -261,13 +258,19 @@ class StackVictim:
 
     def _arrive(self, calls: Sequence[Call]) -> list[tuple[Context, Slate]]:
         """What the last stage would be shown; refused when its tokens would overdraw the budget."""
-        left = self.meter.remaining().get("tokens")
-        self._scope.allowance = left
-        try:
-            arrived = self._stack.inputs_of_last(calls, self._scope)
-        except OverAllowance:
-            raise BudgetExhausted("tokens") from None
+        arrived = self._through(lambda scope: self._stack.inputs_of_last(calls, scope))
         stage = self._stack.last.stage
-        if left is not None and isinstance(stage, Priced):
+        if "tokens" in self.meter.limits and isinstance(stage, Priced):
             self.meter.require(tokens=sum(stage.price(context, slate) for context, slate in arrived))
         return arrived
+
+    def _through(self, work: Callable[[Scope], Answer]) -> Answer:
+        """Send calls through the stack with what is left of the tokens; what was computed is paid for in any case."""
+        self._scope.allowance = self.meter.remaining().get("tokens")
+        self._scope.spent = Usage()
+        try:
+            return work(self._scope)
+        except OverAllowance:
+            raise BudgetExhausted("tokens") from None
+        finally:
+            self.meter.pay(self._scope.spent)
