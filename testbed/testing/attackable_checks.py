@@ -13,7 +13,9 @@ from testbed.testing.stage_checks import TOLERANCE, Subject
 from testbed.types import Slate, Target
 
 
-def scores_variants(subject: Subject, context: Context, slates: Sequence[Slate], objective: Objective) -> None:
+def scores_variants(
+    subject: Subject, context: Context, slates: Sequence[Slate], objective: Objective
+) -> None:
     """`losses` is one finite number a slate that has the target, inf elsewhere, and equals one-by-one calls."""
     stage = subject.stage
     if not isinstance(stage, Scorable):
@@ -30,7 +32,12 @@ def scores_variants(subject: Subject, context: Context, slates: Sequence[Slate],
     for slate, loss in zip(slates, found, strict=True):
         there = slate.rank_of(context.target_id or "") is not None
         wrong = np.isnan(loss) or (there != bool(np.isfinite(loss)))
-        expect(not wrong, rule, f"loss {loss} with the target {'there' if there else 'missing'}", "0/0, or no inf")
+        expect(
+            not wrong,
+            rule,
+            f"loss {loss} with the target {'there' if there else 'missing'}",
+            "0/0, or no inf",
+        )
     if isinstance(stage, Priced):
         price = sum(stage.price(context, slate) for slate in slates)
         rule = "price() is an upper bound of the tokens of a call"
@@ -39,7 +46,10 @@ def scores_variants(subject: Subject, context: Context, slates: Sequence[Slate],
     for slate, loss in zip(slates, found, strict=True):
         (alone,), _ = stage.losses(Probe(replace(context, memo={}), [slate]), objective)
         agree = alone == loss or abs(alone - loss) <= TOLERANCE * max(1.0, abs(loss))
-        rule, cause = "losses() of many variants equal those of one", "variants share state, or padding leaks in"
+        rule, cause = (
+            "losses() of many variants equal those of one",
+            "variants share state, or padding leaks in",
+        )
         expect(agree, rule, f"{loss} among {len(slates)}, {alone} alone", cause)
 
 
@@ -63,11 +73,15 @@ def grants_gradients(
     if tokens is None:
         return
     slate = subject.catalog.source(target.edit(text))
-    if target.edit(text)[0].apply(subject.catalog.fields(target.item_id)) == subject.catalog.fields(target.item_id):
+    if target.edit(text)[0].apply(subject.catalog.fields(target.item_id)) == subject.catalog.fields(
+        target.item_id
+    ):
         return
     found, usage = stage.gradient(context, slate, target, objective)
     cause = "surface() tokenises out of context, or the stage looks for the edit in the wrong place"
-    expect(tuple(found.token_ids) == tuple(tokens), rule, f"{found.token_ids}; the surface says {tokens}", cause)
+    expect(
+        tuple(found.token_ids) == tuple(tokens), rule, f"{found.token_ids}; the surface says {tokens}", cause
+    )
     shape = (len(tokens), len(surface.pieces))
     expect(
         tuple(found.gradient.shape) == shape and bool(found.gradient.isfinite().all()),
@@ -79,11 +93,18 @@ def grants_gradients(
     rule = "the loss of gradient() is the loss of losses()"
     near = abs(loss - found.loss) <= TOLERANCE * max(1.0, abs(loss))
     expect(near, rule, f"{found.loss} and {loss}", "one of them reads another prompt")
-    expect(usage.gradient_calls == 1, "a gradient is booked as one gradient call", str(usage), "return the usage")
+    expect(
+        usage.gradient_calls == 1, "a gradient is booked as one gradient call", str(usage), "return the usage"
+    )
     if isinstance(stage, Priced):
         price = stage.price(context, slate)
-        rule, cause = "price() is an upper bound of the tokens of a call", "a gradient reads more than a ranking call"
-        expect(usage.tokens <= price, rule, f"gradient() took {usage.tokens} tokens, priced at {price}", cause)
+        rule, cause = (
+            "price() is an upper bound of the tokens of a call",
+            "a gradient reads more than a ranking call",
+        )
+        expect(
+            usage.tokens <= price, rule, f"gradient() took {usage.tokens} tokens, priced at {price}", cause
+        )
 
 
 def surface_is_honest(subject: Subject, target: Target, texts: Sequence[str]) -> None:
@@ -93,13 +114,25 @@ def surface_is_honest(subject: Subject, target: Target, texts: Sequence[str]) ->
     surface = subject.stage.surface(target)
     tokens = surface.encode(texts)
     rule = "text that the surface accepts survives the round trip"
-    expect(len(tokens) == len(texts), rule, f"{len(tokens)} answers to {len(texts)} texts", "some texts are left out")
+    expect(
+        len(tokens) == len(texts),
+        rule,
+        f"{len(tokens)} answers to {len(texts)} texts",
+        "some texts are left out",
+    )
     kept = [(text, ids) for text, ids in zip(texts, tokens, strict=True) if ids is not None]
-    cause = "encode() must return None for text that is cut, escaped, normalised or merged when it is rendered"
+    cause = (
+        "encode() must return None for text that is cut, escaped, normalised or merged when it is rendered"
+    )
     for (text, ids), back in zip(kept, surface.decode([ids for _, ids in kept]), strict=True):
         expect(ids, rule, f"{text!r} has no tokens", cause)
         expect(back.strip(" ") == text.strip(" "), rule, f"{text!r} comes back as {back!r}", cause)
     pieces = surface.pieces
     for text, ids in kept:
         beyond = [token for token in ids if not 0 <= token < len(pieces)]
-        expect(not beyond, "tokens are indices into `pieces`", f"{text!r} has {beyond}", "pieces lacks added tokens")
+        expect(
+            not beyond,
+            "tokens are indices into `pieces`",
+            f"{text!r} has {beyond}",
+            "pieces lacks added tokens",
+        )

@@ -53,7 +53,9 @@ def check_stage(
     """
     env = env or ToyEnvironment()
     if not isinstance(plugin, StagePlugin):
-        raise CheckFailed(f"a stage plug-in is an instance of StagePlugin, not {plugin!r}; pass Mine(), not Mine")
+        raise CheckFailed(
+            f"a stage plug-in is an instance of StagePlugin, not {plugin!r}; pass Mine(), not Mine"
+        )
     drawn = st.just(catalog) if catalog is not None else catalogs()
 
     @quiet(examples)

@@ -57,7 +57,12 @@ def answers_with_a_subset(subject: Subject, context: Context, inputs: Inputs) ->
     pool = {item_id for given in inputs for item_id in given.ids}
     ids = [listing.item_id for listing in slate]
     twice = sorted({item_id for item_id in ids if ids.count(item_id) > 1})
-    expect(not twice, rule, f"{twice[:3]} listed more than once", "listings of several inputs were joined unmerged")
+    expect(
+        not twice,
+        rule,
+        f"{twice[:3]} listed more than once",
+        "listings of several inputs were joined unmerged",
+    )
     strangers = [item_id for item_id in ids if item_id not in pool]
     expect(
         not strangers,
@@ -65,9 +70,19 @@ def answers_with_a_subset(subject: Subject, context: Context, inputs: Inputs) ->
         f"{strangers[:3]} not in the pool of {len(pool)}",
         "the stage ranks the catalog it was built on instead of the slate it is given",
     )
-    expect(list(slate.ids) == ids, rule, "slate.ids differs from its listings", "a lazy sequence with a wrong .ids")
+    expect(
+        list(slate.ids) == ids,
+        rule,
+        "slate.ids differs from its listings",
+        "a lazy sequence with a wrong .ids",
+    )
     odd = [item for item in slate if item.score is not None and math.isnan(item.score)]
-    expect(not odd, "scores are numbers or None", f"{odd[0].item_id if odd else ''} has score nan", "0/0 on empty text")
+    expect(
+        not odd,
+        "scores are numbers or None",
+        f"{odd[0].item_id if odd else ''} has score nan",
+        "0/0 on empty text",
+    )
     seen = list(slate.shown)
     expect(
         len(set(seen)) == len(seen) and set(seen) <= pool,
@@ -82,7 +97,10 @@ def leaves_its_inputs_alone(subject: Subject, context: Context, inputs: Inputs) 
     before = copy.deepcopy([_snapshot(slate) for slate in inputs])
     content = _fingerprint(subject.catalog)
     subject.ask(context, inputs)
-    rule, cause = "inputs are not mutated", "fields or listings are changed in place; copy them: {**fields, ...}"
+    rule, cause = (
+        "inputs are not mutated",
+        "fields or listings are changed in place; copy them: {**fields, ...}",
+    )
     for index, slate in enumerate(inputs):
         expect(_snapshot(slate) == before[index], rule, f"input {index} changed under the call", cause)
     expect(_fingerprint(subject.catalog) == content, rule, "the catalog changed under the call", cause)
@@ -127,7 +145,10 @@ def answers_many_as_one(subject: Subject, calls: Sequence[tuple[Context, Inputs]
     memo: dict[object, object] = {}
     together = subject.stage.many([(replace(context, memo=memo), inputs) for context, inputs in calls])
     expect(
-        len(together) == len(calls), rule, f"{len(together)} answers to {len(calls)} calls", "empty slates are left out"
+        len(together) == len(calls),
+        rule,
+        f"{len(together)} answers to {len(calls)} calls",
+        "empty slates are left out",
     )
     for (context, inputs), answer in zip(calls, together, strict=True):
         same(subject.ask(context, inputs), answer, rule, "answers are in another order, or calls share state")
@@ -173,12 +194,21 @@ def keeps_its_price(subject: Subject, context: Context, inputs: Inputs) -> None:
         f"priced at {price} tokens, took {usage.tokens}",
         "the answer's tokens, or those of the request, are not in the price; budgets would be overdrawn",
     )
-    expect(usage.computed >= 0 and usage.gradient_calls == 0, "usage counts this call", str(usage), "counts add up")
+    expect(
+        usage.computed >= 0 and usage.gradient_calls == 0,
+        "usage counts this call",
+        str(usage),
+        "counts add up",
+    )
 
 
 def same(one: Slate, two: Slate, rule: str, cause: str, *, exact: bool = False) -> None:
     """CheckFailed unless two rankings agree; listings may change places where their scores tie."""
-    if list(one.ids) == list(two.ids) and one.status == two.status and (not exact or _scores(one) == _scores(two)):
+    if (
+        list(one.ids) == list(two.ids)
+        and one.status == two.status
+        and (not exact or _scores(one) == _scores(two))
+    ):
         if not _close(one, two):
             fail(rule, f"same ranking, scores {_scores(one)} and {_scores(two)}", cause)
         return
@@ -190,7 +220,9 @@ def same(one: Slate, two: Slate, rule: str, cause: str, *, exact: bool = False) 
 def rebuilt(catalog: Catalog, intervention: Intervention) -> Catalog:
     """The catalog with edits written into its columns."""
     listings = {listing.item_id: listing.fields for listing in catalog.source(intervention)}
-    columns = {name: tuple(listings[item_id].get(name, "") for item_id in catalog.ids) for name in catalog.columns}
+    columns = {
+        name: tuple(listings[item_id].get(name, "") for item_id in catalog.ids) for name in catalog.columns
+    }
     return replace(catalog, columns=columns)
 
 

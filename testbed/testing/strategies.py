@@ -93,7 +93,9 @@ def edits(draw: DrawFn, catalog: Catalog, *, hostile: bool = True) -> TextEdit:
     )
 
 
-def interventions(catalog: Catalog, *, max_edits: int = 2, hostile: bool = True) -> SearchStrategy[Intervention]:
+def interventions(
+    catalog: Catalog, *, max_edits: int = 2, hostile: bool = True
+) -> SearchStrategy[Intervention]:
     """Up to `max_edits` edits made together; none is the clean world."""
     return st.lists(edits(catalog, hostile=hostile), max_size=max_edits).map(tuple)
 

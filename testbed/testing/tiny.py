@@ -86,8 +86,8 @@ def tiny_tokenizer() -> PreTrainedTokenizerBase:
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
-    tokenizer.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=420,
         special_tokens=list(SPECIALS),
@@ -95,7 +95,8 @@ def tiny_tokenizer() -> PreTrainedTokenizerBase:
         show_progress=False,
     )
     corpus = [f"{word} {word.title()} {other}" for word in WORDS for other in WORDS]
-    tokenizer.train_from_iterator([*corpus, *["Name: Description: Price: Products: assistant user system"] * 9], trainer)
+    corpus += ["Name: Description: Price: Products: assistant user system"] * 9
+    tokenizer.train_from_iterator(corpus, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=SPECIALS[0],

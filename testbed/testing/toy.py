@@ -101,8 +101,10 @@ class ToyStage:
             shown = probe.context.arrange(slate)
             place = (shown.rank_of(probe.context.target_id or "") or 0) - 1
             if place >= 0:
-                usage += replace(self._usage(probe.context, slate), queries=0)
-                found[index] = float(objective(_scores(self._totals(probe.context, shown), place, objective))[0])
+                usage += self._usage(probe.context, slate)
+                found[index] = float(
+                    objective(_scores(self._totals(probe.context, shown), place, objective))[0]
+                )
         return found, usage
 
     def gradient(
@@ -132,7 +134,10 @@ class ToyStage:
         return ToySurface(self.catalog.fields(target.item_id), target)
 
     def _totals(self, context: Context, shown: Slate, free: tuple[int, Tensor] | None = None) -> Tensor:
-        """Log-probability of each listing in presentation order, (n,) float64. `free`: a place and its one-hot tokens."""
+        """Log-probability of each listing in presentation order, (n,) float64.
+
+        `free`: the place of one listing and the one-hot tokens (T, V) that it has instead of its own.
+        """
         import torch
 
         table = torch.from_numpy(_vectors())
@@ -146,7 +151,7 @@ class ToyStage:
 
     def _usage(self, context: Context, slate: Slate) -> Usage:
         tokens = self.price(context, slate)
-        return Usage(queries=1, tokens=tokens, computed=tokens)
+        return Usage(tokens=tokens, computed=tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +185,7 @@ class ToySurface:
 @cache
 def _vectors() -> np.ndarray:
     """One fixed vector a token, (V, WIDTH) float64."""
-    vectors = rng_for("toy", "vectors").normal(size=(len(PIECES), WIDTH))
-    return vectors
+    return rng_for("toy", "vectors").normal(size=(len(PIECES), WIDTH))
 
 
 def _tokens(fields: Mapping[str, str]) -> list[int]:
@@ -204,5 +208,3 @@ def _scores(totals: Tensor, place: int, objective: Objective) -> Scores:
 
     total = totals[None] if objective.rivals else totals[None, place : place + 1]
     return Scores(total, torch.ones(total.shape[1]), place if objective.rivals else 0)
-
-

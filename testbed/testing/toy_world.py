@@ -55,9 +55,7 @@ class ToyAttack(AttackPlugin):
 
     letters: str = "aeiou"
 
-    def __call__(
-        self, targets: Sequence[Target], victim: Victim, rng: np.random.Generator
-    ) -> Iterator[Step]:
+    def __call__(self, targets: Sequence[Target], victim: Victim, rng: np.random.Generator) -> Iterator[Step]:
         target, text = targets[0], ""
         while True:
             drafts = [text + letter for letter in rng.permutation(list(self.letters))]
