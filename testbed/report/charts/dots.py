@@ -81,7 +81,7 @@ def _frame(axes: Any) -> None:
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.spines["bottom"].set_visible(False)
-    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.grid(axis="x")
     axes.set_axisbelow(True)
     axes.axvline(0, color=STAND_IN["soft"], linewidth=1.2, zorder=1.5)

@@ -38,7 +38,17 @@ def scatter(points: Sequence[Point], *, x_label: str, y_label: str, salt: str) -
                 axes.plot(one.x_span, (one.y, one.y), color=colour, linewidth=1.2, alpha=0.7)
             if None not in one.y_span:
                 axes.plot((one.x, one.x), one.y_span, color=colour, linewidth=1.2, alpha=0.7)
-            axes.plot([one.x], [one.y], one.marker, color=colour, markersize=8, zorder=3)
+            # Hollow but for the attack, so that arms which coincide all stay visible.
+            inside = {} if one.role == "accent" else {"markerfacecolor": "none", "markeredgewidth": 1.8}
+            axes.plot(
+                [one.x],
+                [one.y],
+                one.marker,
+                color=colour,
+                markersize=6 if not inside else 9,
+                zorder=3,
+                **inside,
+            )
         axes.margins(0.08)
         low, high = axes.get_ylim()
         axes.set_ylim(min(low, -3), min(max(high, 12), 104))

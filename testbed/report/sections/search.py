@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 
 from testbed.report.charts.lines import DASHES, Line, lines
-from testbed.report.numbers import number, with_interval
+from testbed.report.numbers import count, number, with_interval
 from testbed.report.page import Figure, Section, Table
 from testbed.report.source import ALL, ATTACK, Source, arm_label
 from testbed.report.text import name
@@ -48,6 +48,7 @@ def convergence(source: Source) -> Section:
                 salt=f"convergence-{place}",
             )
             figures.append(Figure(svg, legend))
+    figures += _survival(source)
     rows = [
         [
             source.name_of(attack.target),
@@ -68,6 +69,31 @@ def convergence(source: Source) -> Section:
     return Section(
         "convergence", title, lead, figures=figures, tables=[Table(head, rows, "Searches", words=2)]
     )
+
+
+def _survival(source: Source) -> list[Figure]:
+    """Share of attacks that were not yet at rank 1, by step (Kaplan & Meier 1958); needs two attacks."""
+    times, curve = (source.tables["time_to_first"][part] for part in ("attacks", "curve"))
+    if len(times) < 2:
+        return []
+    last = max(attack.steps for attack in source.attacks)
+    steps = [*(step for step, _ in curve), max(last, curve[-1][0])]
+    shares = [100 * share for _, share in curve]
+    drawn = [Line("all", "accent", steps, [*shares, shares[-1]], step=True)]
+    svg = lines(
+        "Not yet in first place",
+        drawn,
+        x_label="step",
+        y_label="attacks not there, %",
+        salt="convergence-first",
+        share=True,
+    )
+    settled = sum(one["settled"] for one in times)
+    caption = (
+        f"{settled} of {count(len(times), 'attack')} put the target first in at least half of the rankings "
+    )
+    caption += "that judge it; the others are censored at their last step."
+    return [Figure(svg, caption)]
 
 
 STROKES = ("solid", "dashed", "dash-dotted", "dotted")

@@ -31,6 +31,7 @@ class Verdict:
     cards: Sequence[Card]
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
+    remark: str
     notes: Sequence[str]
 
 
@@ -40,7 +41,7 @@ def verdict(source: Source) -> Verdict:
     main = found["pooled"][MEAN]
     notes = _once(str(note) for note in (*source.listed("notes"), *source.tables["notes"]))
     if main is None:
-        return Verdict(_without_attack(source), _setting(source), (), (), (), notes)
+        return Verdict(_without_attack(source), _setting(source), (), (), (), "", notes)
     return Verdict(
         _sentence(source, main),
         [*_beside_controls(source, found["controls"]), *_reach(main), *_setting(source)],
@@ -56,6 +57,7 @@ def verdict(source: Source) -> Verdict:
             "detectable",
         ],
         [_target_row(source, target) for target in source.targets],
+        _remark(source),
         notes,
     )
 
@@ -103,7 +105,7 @@ def _beside_controls(source: Source, controls: Mapping[str, Any]) -> list[str]:
             continue
         shown = with_interval(gap, "points")
         words = {
-            "lifted": f"It did more than {arm_label(control, 40)}: {shown} points further.",
+            "lifted": f"It did more than {arm_label(control, 40)}: {shown} points.",
             "lowered": f"It did less than {arm_label(control, 40)}: {shown} points.",
         }
         found.append(
@@ -146,6 +148,8 @@ def _without_attack(source: Source) -> str:
 
 def _cards(source: Source, found: Mapping[str, Any], main: Mapping[str, Any]) -> list[Card]:
     pairs = f"{count(main['n'], 'pair')}, mean over {count(main['blocks'], 'text')}"
+    if main["p"] is not None:
+        pairs += f", p {_p(main['p'])}"
     cards = [_card(f"Net lift, {source.measure}", main, pairs, main=True)]
     best = found["pooled"][BEST]
     if best is not None and main["blocks"] > len(source.targets):
@@ -171,6 +175,22 @@ def _card(title: str, effect: Mapping[str, Any], remark: str, *, main: bool = Fa
     return Card(
         title, number(effect["estimate"], "points"), "points", bracket(effect, "points"), remark, main
     )
+
+
+def _p(p: float) -> str:
+    shown = probability(p)
+    return shown if shown.startswith("<") else f"= {shown}"
+
+
+def _remark(source: Source) -> str:
+    """Says where the test of single targets cannot find anything, whatever the effect."""
+    found = [source.row(source.measure, ATTACK, CLEAN, target) for target in source.targets]
+    least = [row["p_min"] for row in found if row is not None and row["p_min"] is not None]
+    text = "Detectable: smallest rise, in points, that this many independent pairs would show 4 times in 5."
+    if least and min(least) > 0.05:
+        text += f" With so few texts per target p cannot fall below {min(least):.2g} even before correction"
+        text += ": read the intervals."
+    return text
 
 
 def _target_row(source: Source, target: str) -> list[str]:
