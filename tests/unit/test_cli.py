@@ -1,0 +1,286 @@
+"""The command line, as far as it needs no model."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from testbed.cli import COMMANDS, main
+
+SCENARIOS = Path(__file__).parents[2] / "scenarios"
+QUICK = str(SCENARIOS / "quick.yaml")
+HEAVY = ("torch", "transformers", "numpy")
+IMPORTS = f"import sys, testbed.cli; print([name for name in {HEAVY} if name in sys.modules])"
+BAD = (
+    "version: 1\nname: bad\ncatalog: {use: cofee_machines}\nstack:\n"
+    "  - {use: llm, temprature: 1}\n  - {use: llm, name: again, model: no}\n"
+)
+
+Ask = Callable[..., Result]
+
+
+@pytest.fixture
+def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
+    """Call `testbed` with arguments, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def parsed(result: Result) -> Any:
+    """The JSON that a command printed, and nothing else."""
+    return json.loads(result.stdout, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_its_line_and_its_help(ask: Ask, command: str) -> None:
+    assert f"  {command} " in ask("--help").stdout
+    result = ask(command, "--help")
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"Usage: main {command} ")
+
+
+def test_the_version_is_the_distributions(ask: Ask) -> None:
+    from importlib.metadata import version
+
+    assert ask("--version").stdout == f"testbed, version {version('ranking-testbed')}\n"
+
+
+def test_a_mistyped_command_is_answered_with_the_nearest_one(ask: Ask) -> None:
+    result = ask("rnu")
+    assert result.exit_code == 2
+    assert "no command 'rnu'; did you mean 'run'?" in result.stderr
+
+
+def test_list_names_all_kinds_with_a_line_each(ask: Ask) -> None:
+    result = ask("list")
+    assert result.exit_code == 0
+    for line in (
+        *("stages", "attacks", "objectives", "catalogs", "measures"),
+        "  coffee_machines  Ten coffee makers from $29 to $1,899: the fixed small benchmark.",
+    ):
+        assert line in result.stdout.splitlines()
+
+
+@pytest.mark.parametrize("kind", ["stages", "attacks", "objectives", "catalogs", "measures"])
+def test_list_as_json(ask: Ask, kind: str) -> None:
+    found = parsed(ask("list", kind, "--json"))
+    assert set(found) == {"schema", kind}
+    assert found["schema"] == 1
+    wanted = {"name", "summary"} if kind == "measures" else {"name", "summary", "distribution"}
+    assert all(set(entry) == wanted and entry["summary"] for entry in found[kind])
+
+
+def test_list_refuses_other_kinds(ask: Ask) -> None:
+    result = ask("list", "attack")
+    assert result.exit_code == 2
+    assert "'attack' is not one of 'stages', 'attacks'" in result.stderr
+
+
+def test_show_a_plugin(ask: Ask) -> None:
+    for name in ("gcg", "attacks/gcg"):
+        result = ask("show", name)
+        assert result.exit_code == 0
+        assert result.stdout.startswith("attacks/gcg\nSwap the tokens that the gradient points at")
+        assert "  tokens (default 20)\n      Length of the text in the victim's tokens.\n" in result.stdout
+
+
+def test_show_a_plugin_as_json(ask: Ask) -> None:
+    found = parsed(ask("show", "fields", "--json"))
+    assert (found["schema"], found["kind"], found["name"]) == (1, "catalogs", "fields")
+    assert found["options"][0] == {"name": "path", "default": None, "required": True, "about": "The file."}
+
+
+def test_show_what_there_is_not(ask: Ask) -> None:
+    result = ask("show", "gcgg")
+    assert result.exit_code == 2
+    assert result.stderr == "'gcgg' is no run directory, scenario file or plug-in; did you mean 'gcg'?\n"
+
+
+def test_show_a_scenario(ask: Ask) -> None:
+    found = parsed(ask("show", QUICK, "--json"))
+    assert (found["schema"], found["scenario"]["name"], len(found["hash"])) == (1, "quick", 12)
+    result = ask("show", QUICK)
+    assert result.stdout.startswith("version: 1\nname: quick\n")
+    assert f"# rankings: {found['cost']['rankings']}\n" in result.stdout
+
+
+def test_show_a_folder_that_is_no_run(ask: Ask, tmp_path: Path) -> None:
+    result = ask("show", tmp_path)
+    assert result.exit_code == 2
+    assert str(tmp_path) in result.stderr
+
+
+def test_check_a_good_scenario(ask: Ask) -> None:
+    result = ask("check", QUICK)
+    assert result.exit_code == 0
+    assert re.fullmatch(rf"{re.escape(QUICK)}: fine \(quick, [0-9a-f]{{12}}; 10 items\)\n", result.stdout)
+    found = parsed(ask("check", QUICK, "--json"))
+    assert found == {"schema": 1, "ok": True, "name": "quick", "hash": found["hash"], "faults": []}
+
+
+def test_check_says_all_faults_with_their_places(ask: Ask, tmp_path: Path) -> None:
+    Path("bad.yaml").write_text(BAD)
+    result = ask("check", "bad.yaml")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.splitlines() == [
+        "bad.yaml:3:16: catalog.use: unknown catalog 'cofee_machines'; did you mean 'coffee_machines'?",
+        "bad.yaml:5:16: stack.0.temprature: unknown key 'temprature'; did you mean 'temperature'?",
+        'bad.yaml:6:36: stack.1.model: no reads as false in YAML 1.1: write "no" for the text or false',
+    ]
+
+
+def test_check_says_the_same_as_json(ask: Ask) -> None:
+    Path("bad.yaml").write_text(BAD)
+    result = ask("check", "bad.yaml", "--json")
+    assert result.exit_code == 2
+    found = parsed(result)
+    assert found["ok"] is False
+    assert [(fault["line"], fault["column"], fault["path"]) for fault in found["faults"]] == [
+        (3, 16, "catalog.use"),
+        (5, 16, "stack.0.temprature"),
+        (6, 36, "stack.1.model"),
+    ]
+    assert set(found["faults"][0]) == {"message", "path", "file", "line", "column", "hint"}
+
+
+def test_check_finds_what_the_catalog_does_not_have(ask: Ask) -> None:
+    result = ask("check", QUICK, "--set", "targets.items=[aurelia-grande]")
+    assert result.exit_code == 2
+    assert "did you mean 'aurelia-grand'?" in result.stderr
+
+
+def test_a_scenario_file_that_is_not_there(ask: Ask) -> None:
+    Path("mine.yaml").write_text("version: 1\n")
+    result = ask("run", "mnie.yaml")
+    assert result.exit_code == 2
+    assert result.stderr == "no such scenario file: mnie.yaml; did you mean mine.yaml?\n"
+
+
+def test_a_dry_run_counts_and_runs_nothing(ask: Ask, tmp_path: Path) -> None:
+    found = parsed(ask("run", QUICK, "--dry-run", "--json"))
+    assert found["rankings"] == 16  # 1 request in 4 orders under 4 arms
+    result = ask("run", QUICK, "--dry-run", "--limit", 2)
+    assert result.exit_code == 0
+    assert re.search(r"^ +rankings  8$", result.stdout, re.MULTILINE)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_options_change_the_scenario_of_a_dry_run(ask: Ask) -> None:
+    once = parsed(ask("run", QUICK, "--dry-run", "--json", "--set", "evaluate.orders=8"))
+    assert once["rankings"] == 32
+    twice = parsed(ask("run", QUICK, "--dry-run", "--json", "--seed", 0, "--seed", 1))
+    assert twice["attack_trials"] == 2
+
+
+def test_a_gate_that_cannot_be_read_stops_before_anything_runs(ask: Ask, tmp_path: Path) -> None:
+    result = ask("run", QUICK, "--fail-if", "lfit@1 > 0")
+    assert result.exit_code == 2
+    assert "gate 'lfit@1 > 0'" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["report", "compare"])
+def test_commands_on_runs_refuse_other_folders(ask: Ask, tmp_path: Path, command: str) -> None:
+    result = ask(command, *([tmp_path] * (2 if command == "compare" else 1)))
+    assert result.exit_code == 2
+    assert str(tmp_path) in result.stderr
+
+
+def test_models_are_listed(ask: Ask) -> None:
+    found = parsed(ask("models", "list", "--json"))
+    assert found["schema"] == 1
+    assert {"smollm2-135m", "minilm"} <= {model["name"] for model in found["models"]}
+    assert all(set(model) == {"name", "kind", "state", "path", "licence"} for model in found["models"])
+    result = ask("models", "path", "smolm2-135m")
+    assert result.exit_code == 2
+    assert "did you mean 'smollm2-135m'?" in result.stderr
+
+
+def test_a_new_scenario_is_a_right_one(ask: Ask, tmp_path: Path) -> None:
+    result = ask("new", "scenario", "deep/mine")
+    assert (result.exit_code, result.stdout) == (0, "deep/mine.yaml: try  testbed check deep/mine.yaml\n")
+    assert "deep/mine.yaml: fine (mine, " in ask("check", "deep/mine.yaml").stdout
+    again = ask("new", "scenario", "deep/mine")
+    assert (again.exit_code, again.stderr) == (2, "deep/mine.yaml: exists already; choose another name\n")
+
+
+@pytest.mark.parametrize(("kind", "name"), [("attack", "my_words"), ("stage", "my-cut")])
+def test_a_new_plugin_can_be_shown_and_passes_its_own_test(ask: Ask, kind: str, name: str) -> None:
+    result = ask("new", kind, name)
+    assert result.exit_code == 0, result.stderr
+    folder, module = Path(name).resolve(), name.replace("-", "_")
+    assert result.stdout == f"{name}: try  pip install -e {name}  and then  testbed show {module}\n"
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    announce(folder, project)
+    done = python(folder, "-m", "testbed.cli", "show", module)
+    assert done.stdout.startswith(f"{kind}s/{module}\n"), done.stderr
+    done = python(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"test_{module}.py")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("name", ["3words", "Words", "class"])
+def test_a_new_plugin_needs_the_name_of_a_module(ask: Ask, name: str, tmp_path: Path) -> None:
+    result = ask("new", "attack", name)
+    assert result.exit_code == 2
+    assert result.stderr == f"{name!r} cannot be a module name; use lower-case letters, digits and '_'\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_is_there_at_once() -> None:
+    def seconds() -> float:
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "testbed.cli", "--help"], check=True, capture_output=True)
+        return time.perf_counter() - start
+
+    assert statistics.median(seconds() for _ in range(3)) < 1.0  # 0.07 on a quiet machine; 0.3 is the promise
+
+
+def test_the_command_line_imports_nothing_heavy() -> None:
+    done = subprocess.run([sys.executable, "-c", IMPORTS], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_the_check_for_heavy_imports_can_fail() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", f"import numpy; {IMPORTS}"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "['numpy']\n"
+
+
+def announce(folder: Path, project: dict[str, Any]) -> None:
+    """What installing a project would leave behind for `importlib.metadata`, in the project's folder."""
+    info = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+    )
+    groups = [
+        f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in points.items())
+        for group, points in project["entry-points"].items()
+    ]
+    (info / "entry_points.txt").write_text("\n".join(groups))
+
+
+def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in a folder whose modules and announcements it sees."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
