@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import datetime
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
+from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from testbed.errors import UserError
+from testbed.language.precision import get_threads, set_threads
 from testbed.plan import AttackTrial, EvaluationTrial, Trial
 from testbed.records import AttackRecord, EvaluationRecord, Record
 from testbed.store import RunDirectory
@@ -131,17 +136,40 @@ def _map(
         for trial in trials:
             yield perform(world, trial, found, lambda step, best, t=trial: events.step(t, step, best))  # type: ignore[misc]
         return
-    with ProcessPoolExecutor(
-        max_workers=min(jobs, len(trials)),
-        mp_context=get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(world.scenario, limit),
-    ) as pool:
+    context = get_context("spawn")
+    told: Queue[tuple[str, int, float | None] | None] = context.Queue()
+    by_key = {trial.key: trial for trial in trials}
+    with (
+        _listening(told, lambda key, step, best: events.step(by_key[key], step, best)),
+        ProcessPoolExecutor(
+            max_workers=min(jobs, len(trials)),
+            mp_context=context,
+            initializer=_start_worker,
+            initargs=(world.scenario, limit, get_threads(), told),
+        ) as pool,
+    ):
         try:
             yield from pool.map(_perform_in_worker, trials, [dict(found)] * len(trials))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+@contextmanager
+def _listening(told: Queue[Any], tell: Callable[[str, int, float | None], None]) -> Iterator[None]:
+    """Hands on what workers say, from a thread of its own, until the block ends."""
+
+    def listen() -> None:
+        while (message := told.get()) is not None:
+            tell(*message)
+
+    thread = threading.Thread(target=listen, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        told.put(None)
+        thread.join(timeout=5)
 
 
 def perform(
@@ -159,16 +187,20 @@ def perform(
     return Done(trial, records, trace, time.perf_counter() - started)
 
 
-_worker: list[World] = []
-"""The world of a worker process, made once when it starts."""
+_worker: list[tuple[World, Queue[Any]]] = []
+"""The world of a worker process and where it tells of its steps, made once when it starts."""
 
 
-def _start_worker(scenario: Scenario, limit: int | None) -> None:
-    _worker.append(build(scenario, limit=limit))
+def _start_worker(scenario: Scenario, limit: int | None, threads: int, told: Queue[Any]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    world = build(scenario, limit=limit)
+    set_threads(threads)
+    _worker.append((world, told))
 
 
 def _perform_in_worker(trial: Trial, found: Found) -> Done:
-    return perform(_worker[0], trial, found)
+    world, told = _worker[0]
+    return perform(world, trial, found, lambda step, best: told.put((trial.key, step, best)))
 
 
 def _refuse_another(scenario: Scenario, before: Mapping[str, Any], where: Path) -> None:
@@ -183,8 +215,6 @@ def _go_on_as_begun(world: World, before: Mapping[str, Any], where: Path) -> Non
     """The same catalog and the same threads as when the run began: both are part of its results."""
     if before["catalog"]["fingerprint"] != world.catalog.fingerprint:
         raise UserError(f"{where}: the catalog has changed since this run began; choose another --out")
-    from testbed.language.precision import set_threads
-
     set_threads(int(before["threads"]))
 
 

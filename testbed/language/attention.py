@@ -36,17 +36,37 @@ class Pass:
     merge: bool
     far: Tensor | None = None
     captured: list[tuple[Tensor, Tensor]] | None = None
-    _whole: Tensor | None = field(default=None, init=False)
+    _made: dict[str, Tensor] = field(default_factory=dict, init=False)
+    """Masks in the shapes that kernels want, made once for all layers."""
 
-    @property
     def whole_mask(self) -> Tensor:
-        """(B, 1, T, P + T): the rows' own mask behind an open prefix; made once for all layers."""
-        if self._whole is None:
+        """(B, 1, T, P + T) bool: the rows' own mask behind the prefix's."""
+        if "whole" not in self._made:
             batch, rows, _ = self.mask.shape
             prefix = self.layers[0][0].shape[2] if self.layers else 0
             far = self.mask.new_ones(rows, prefix) if self.far is None else self.far
-            self._whole = torch.cat([far.expand(batch, rows, prefix), self.mask], 2)[:, None]
-        return self._whole
+            self._made["whole"] = torch.cat([far.expand(batch, rows, prefix), self.mask], 2)[:, None]
+        return self._made["whole"]
+
+    def near_bias(self, fold: int, dtype: torch.dtype) -> Tensor:
+        """(B, 1, fold · T, T): the rows' own mask as a bias, once per folded head."""
+        if "near" not in self._made:
+            self._made["near"] = _bias(self.mask, dtype)[:, None].repeat(1, 1, fold, 1)
+        return self._made["near"]
+
+    def far_bias(self, fold: int, dtype: torch.dtype) -> Tensor | None:
+        """(1, 1, B · fold · T, P): what each row sees of the prefix; None when that is all of it."""
+        if self.far is None:
+            return None
+        if "far" not in self._made:
+            self._made["far"] = _bias(self.far, dtype).repeat(self.mask.shape[0] * fold, 1)[None, None]
+        return self._made["far"]
+
+
+def _bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(
+        ~mask, torch.finfo(dtype).min
+    )
 
 
 def attend(
@@ -70,7 +90,7 @@ def attend(
         shared.captured.append((key, value))
     if not shared.layers:
         out = _grouped(query, key, value, shared.mask[:, None], scaling)
-    elif shared.merge and shared.far is None:
+    elif shared.merge:
         out = _merged(query, key, value, shared, module.layer_idx, scaling)  # type: ignore[arg-type]
     else:
         keys, values = shared.layers[module.layer_idx]  # type: ignore[index]
@@ -79,16 +99,20 @@ def attend(
             query,
             torch.cat([keys.expand(rows, -1, -1, -1), key], 2),
             torch.cat([values.expand(rows, -1, -1, -1), value], 2),
-            shared.whole_mask,
+            shared.whole_mask(),
             scaling,
         )
     return out.transpose(1, 2), None
 
 
 def _grouped(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float | None) -> Tensor:
-    return scaled_dot_product_attention(
-        query, key, value, attn_mask=mask, scale=scaling, enable_gqa=query.shape[1] != key.shape[1]
-    )
+    """Attention with grouped heads folded into the query axis: the fused kernels take no groups beside a mask."""
+    batch, heads, rows, width = query.shape
+    groups = key.shape[1]
+    folded = query.reshape(batch, groups, heads // groups * rows, width)
+    seen = mask.repeat(1, 1, heads // groups, 1)
+    out = scaled_dot_product_attention(folded, key, value, attn_mask=seen, scale=scaling)
+    return out.reshape(batch, heads, rows, width)
 
 
 def can_merge(device: torch.device) -> bool:
@@ -117,13 +141,17 @@ def _merged(
     everyone = (
         query.view(batch, groups, fold, rows, width).permute(1, 0, 2, 3, 4).reshape(1, groups, -1, width)
     )
-    far, far_lse = _flash(everyone, prefix_keys, prefix_values, None, scaling)
+    far, far_lse = _flash(everyone, prefix_keys, prefix_values, shared.far_bias(fold, query.dtype), scaling)
     far = far.view(groups, batch, fold * rows, width).transpose(0, 1)
     far_lse = far_lse.view(groups, batch, fold * rows).transpose(0, 1)
 
-    bias = torch.zeros(shared.mask.shape, dtype=query.dtype, device=query.device)
-    bias = bias.masked_fill_(~shared.mask, torch.finfo(query.dtype).min)[:, None].repeat(1, 1, fold, 1)
-    near, near_lse = _flash(query.reshape(batch, groups, fold * rows, width), key, value, bias, scaling)
+    near, near_lse = _flash(
+        query.reshape(batch, groups, fold * rows, width),
+        key,
+        value,
+        shared.near_bias(fold, query.dtype),
+        scaling,
+    )
 
     weight = torch.sigmoid(near_lse.float() - far_lse.float()).unsqueeze(-1)
     out = torch.lerp(far.float(), near.float(), weight).to(query.dtype)

@@ -37,6 +37,13 @@ def set_threads(threads: int | None) -> int:
     return torch.get_num_threads()
 
 
+def get_threads() -> int:
+    """The number of threads torch computes with."""
+    import torch
+
+    return torch.get_num_threads()
+
+
 def choose_device(spec: str = "auto") -> torch.device:
     """`auto` (CUDA, else Apple's Metal, else CPU), `cpu`, `mps`, `cuda` or `cuda:<number>`.
 
