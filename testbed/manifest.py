@@ -47,7 +47,12 @@ def describe(world: World, argv: Sequence[str], started: str) -> dict[str, Any]:
         },
         **_catalog_facts(world),
         "targets": {
-            target.item_id: {"field": target.field, "place": target.place} for target in scenario.target_list
+            target.item_id: {
+                "field": target.field,
+                "place": target.place,
+                "text": catalog.fields(target.item_id).get(target.field, ""),
+            }
+            for target in scenario.target_list
         },
         "splits": {
             name: [[situation.request, situation.order, situation.slot] for situation in situations]
