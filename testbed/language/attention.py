@@ -17,7 +17,11 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from testbed.errors import ModelError, listed
+
 NAME = "testbed_shared_prefix"
+UNSUPPORTED = ("softcap", "s_aux")
+"""Arguments that change what attention computes: capped logits (Gemma 2), attention sinks (gpt-oss)."""
 
 
 @dataclass(slots=True)
@@ -86,6 +90,9 @@ def attend(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
         return result
+    unknown = [name for name in UNSUPPORTED if kwargs.get(name) is not None]
+    if unknown:
+        raise ModelError(f"this model's attention has {listed(unknown)}, which shared prefixes cannot do yet")
     if shared.captured is not None:
         shared.captured.append((key, value))
     if not shared.layers:

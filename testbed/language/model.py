@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from testbed.errors import ModelError
 from testbed.language.attention import NAME, Pass, can_merge
 from testbed.language.layout import Layout, Row, Tokens, common_prefix, pack
 
@@ -74,6 +75,17 @@ class LanguageModel:
         pieces = ["" if token in special else text for token, text in enumerate(texts)]
         pieces += [""] * (self.embeddings.shape[0] - len(pieces))
         return tuple(pieces)
+
+    @cached_property
+    def window(self) -> int | None:
+        """Tokens that the shortest-sighted layer looks back; None when all layers see everything."""
+        config = self.model.config
+        layers = getattr(config, "layer_types", None)
+        if getattr(config, "use_sliding_window", True) is False:
+            return None
+        if layers is not None and "sliding_attention" not in layers:
+            return None
+        return getattr(config, "sliding_window", None)
 
     @property
     def embeddings(self) -> Tensor:
@@ -182,7 +194,7 @@ class LanguageModel:
         """
         layout = Layout.of([row], self.device)
         with torch.enable_grad():
-            embedded = self.embeddings[layout.tokens].detach()
+            embedded = self.model.get_input_embeddings()(layout.tokens).detach()
             free = embedded[:, span].clone().requires_grad_(True)
             inputs = torch.cat([embedded[:, : span.start], free, embedded[:, span.stop :]], 1)
             hidden = self._hidden(prefix, None, layout.positions, layout.mask, embedded=inputs, merge=False)
@@ -190,8 +202,8 @@ class LanguageModel:
             value = loss(torch.stack([part.sum() for part in parts[0]])[None]).sum()
             (slope,) = torch.autograd.grad(value, free)
         with torch.inference_mode():
-            # inputs are scaled embeddings in some models (Gemma): the scale is the same for all tokens
-            return (slope[0] @ self.embeddings.T).float(), float(value.detach())
+            scale = float(getattr(self.model.get_input_embeddings(), "embed_scale", 1.0))  # Gemma
+            return (slope[0] @ self.embeddings.T).float() * scale, float(value.detach())
 
     def generate(
         self, token_ids: Tokens, *, max_new_tokens: int, temperature: float = 0.0, seed: int = 0
@@ -217,6 +229,11 @@ class LanguageModel:
         start = len(prefix)
         if positions is None:
             positions = torch.arange(mask.shape[1], device=self.device)[None]
+        if self.window is not None and start + int(positions.max()) >= self.window:
+            raise ModelError(
+                f"model {self.name}: a prompt of {start + int(positions.max()) + 1} tokens is longer than the "
+                f"model's attention window of {self.window}; show fewer listings (k) or less of them (field_limit)"
+            )
         shared = Pass(prefix.layers, mask, self.merge if merge is None else merge, far, captured)
         arguments: dict[str, Any] = {"input_ids": tokens} if embedded is None else {"inputs_embeds": embedded}
         output = self.model.base_model(
