@@ -133,14 +133,12 @@ class GCG(AttackPlugin):
 def start(surface: Surface, initial: str, tokens: int) -> str:
     """A text of `tokens` tokens to begin with: `initial` itself when it has them, else repeated.
 
-    ValueError when repeating it never survives at that length.
+    It is repeated as often as there are tokens, or less often where each takes several or the blank in front
+    is a token of its own. ValueError when repeating it never survives at that length.
     """
-    (whole,) = surface.encode([initial])
-    if whole is not None and len(whole) == tokens:
-        return initial
-    for joint in (" ", ""):
-        text = joint.join([initial] * tokens)
-        (ids,) = surface.encode([text])
+    counts = range(tokens, 0, -1)
+    texts = [initial, *(joint.join([initial] * count) for joint in (" ", "") for count in counts)]
+    for text, ids in zip(texts, surface.encode(texts), strict=True):
         if ids is not None and len(ids) == tokens:
             return text
     raise ValueError(
