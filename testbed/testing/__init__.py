@@ -4,6 +4,7 @@ from testbed.testing.check_attack import check_attack
 from testbed.testing.check_catalog import check_catalog
 from testbed.testing.check_stage import check_stage
 from testbed.testing.failures import CheckFailed
+from testbed.testing.scenario_strategies import scenarios
 from testbed.testing.strategies import budgets, catalogs, edits, interventions, requests, situations, slates
 from testbed.testing.texts import texts, words
 from testbed.testing.tiny import tiny_encoder, tiny_language_model, tiny_tokenizer
@@ -32,6 +33,7 @@ __all__ = [
     "edits",
     "interventions",
     "requests",
+    "scenarios",
     "situations",
     "slates",
     "texts",
