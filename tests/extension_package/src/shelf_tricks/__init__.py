@@ -1,0 +1,1 @@
+"""An extension of the testbed, as somebody else would write one."""
