@@ -56,14 +56,15 @@ def random_text(stack: Stack, size: int, *purpose: object) -> str:
         return "".join(rng.choice(list(CHARACTERS), size=size)).strip() or "x"
     vocabulary = usable(tokenizer)
     chosen: list[int] = []
-    text = ""
+    text, reached = "", 0
     for _ in range(50 * size):
         draft = [*chosen, int(rng.choice(vocabulary))]
         candidate = tokenizer.decode(draft).strip()
         have = len(tokenizer.encode(" " + candidate))
-        if have == len(draft):
-            chosen, text = draft, candidate
-        if len(chosen) == size:
+        # the blank in front may be a token of its own
+        if have == reached + 1 or (not chosen and have <= size):
+            chosen, text, reached = draft, candidate, have
+        if reached == size:
             break
     return text
 
