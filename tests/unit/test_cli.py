@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import statistics
 import subprocess
 import sys
 import time
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from plugin_folders import announce, python
 
 from testbed.cli import COMMANDS, main
 
@@ -223,8 +222,7 @@ def test_a_new_plugin_can_be_shown_and_passes_its_own_test(ask: Ask, kind: str, 
     assert result.exit_code == 0, result.stderr
     folder, module = Path(name).resolve(), name.replace("-", "_")
     assert result.stdout == f"{name}: try  pip install -e {name}  and then  testbed show {module}\n"
-    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
-    announce(folder, project)
+    announce(folder)
     done = python(folder, "-m", "testbed.cli", "show", module)
     assert done.stdout.startswith(f"{kind}s/{module}\n"), done.stderr
     done = python(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"test_{module}.py")
@@ -258,29 +256,3 @@ def test_the_check_for_heavy_imports_can_fail() -> None:
         [sys.executable, "-c", f"import numpy; {IMPORTS}"], capture_output=True, text=True, check=True
     )
     assert done.stdout == "['numpy']\n"
-
-
-def announce(folder: Path, project: dict[str, Any]) -> None:
-    """What installing a project would leave behind for `importlib.metadata`, in the project's folder."""
-    info = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
-    )
-    groups = [
-        f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in points.items())
-        for group, points in project["entry-points"].items()
-    ]
-    (info / "entry_points.txt").write_text("\n".join(groups))
-
-
-def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run Python in a folder whose modules and announcements it sees."""
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(folder)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )

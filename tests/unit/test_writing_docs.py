@@ -1,0 +1,84 @@
+"""The plug-ins that the guides show can be installed, pass their own tests and fit their scenarios."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from plugin_folders import announce, python
+
+from testbed import protocols
+
+DOCS = Path(__file__).parents[2] / "docs"
+GUIDES = [
+    ("writing-an-attack.md", "attacks", "greedy_words"),
+    ("writing-a-stage.md", "stages", "first_words"),
+]
+
+
+def files(page: str) -> dict[str, str]:
+    """File name → content, for every block that stands under the name of a file."""
+    found = re.findall(
+        r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```$", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL
+    )
+    return dict(found)
+
+
+@pytest.fixture(params=GUIDES, ids=[name for *_, name in GUIDES])
+def guide(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, str, str]:
+    """A folder with the files of a guide, the kind of its plug-in and the name."""
+    page, kind, name = request.param
+    written = files(page)
+    assert set(written) == {f"{name}.py", f"test_{name}.py", "pyproject.toml", "scenario.yaml"}
+    for file, text in written.items():
+        (tmp_path / file).write_text(text)
+    announce(tmp_path)
+    return tmp_path, kind, name
+
+
+def test_the_plugin_passes_its_own_test(guide: tuple[Path, str, str]) -> None:
+    folder, _, name = guide
+    done = python(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"test_{name}.py")
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout
+
+
+def test_the_plugin_is_found_and_fits_its_scenario(guide: tuple[Path, str, str]) -> None:
+    folder, kind, name = guide
+    shown = python(folder, "-m", "testbed.cli", "show", name)
+    assert shown.stdout.startswith(f"{kind}/{name}\n"), shown.stderr
+    assert "  words (default " in shown.stdout
+    checked = python(folder, "-m", "testbed.cli", "check", "scenario.yaml")
+    assert checked.returncode == 0, checked.stderr
+    counted = python(folder, "-m", "testbed.cli", "run", "scenario.yaml", "--dry-run")
+    assert counted.returncode == 0, counted.stderr
+
+
+@pytest.mark.slow
+def test_the_plugin_is_typed(guide: tuple[Path, str, str]) -> None:
+    folder, _, name = guide
+    config = str(DOCS.parent / "pyproject.toml")
+    done = python(folder, "-m", "mypy", "--config-file", config, "-p", name)
+    assert "Success: no issues found" in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize(
+    "name", ["Batched", "Editable", "Priced", "Tokenized", "Scorable", "Screening", "Differentiable"]
+)
+def test_every_ability_is_explained_by_its_method(name: str) -> None:
+    methods = [method for method in vars(getattr(protocols, name)) if not method.startswith("_")]
+    (row,) = (
+        line
+        for line in (DOCS / "writing-a-stage.md").read_text().splitlines()
+        if line.startswith(f"| `{name}` |")
+    )
+    assert all(f"`{method}(" in row for method in methods)
+
+
+def test_every_call_of_a_victim_is_explained() -> None:
+    text = (DOCS / "writing-an-attack.md").read_text()
+    calls = [name for name in vars(protocols.Victim) if not name.startswith("_")]
+    assert len(calls) > 5
+    missing = [name for name in calls if f"`{name}`" not in text and f"`{name}(" not in text]
+    assert missing == []
