@@ -166,13 +166,17 @@ def _record(trial: EvaluationTrial, request: str, arm: Arm, outcome: Outcome) ->
 
 
 def _accepted(world: World, trial: AttackTrial, step: Step) -> str:
-    """The text of a step; UserError when it edits anything but the target's field, or is too long."""
+    """The text of a step; UserError when it edits anything but the target's field, is too long or no text."""
     target, threat = trial.target, world.scenario.threat
+    if step.objective is not None and math.isnan(step.objective):
+        raise UserError("a step's objective is not a number")
     if not step.intervention:
         return ""
     (edit,) = step.intervention if len(step.intervention) == 1 else (None,)
     if edit is None or (edit.item_id, edit.field, edit.place) != (target.item_id, target.field, target.place):
         raise UserError(f"a step may only {target.place} to field {target.field!r} of {target.item_id!r}")
+    if any("\ud800" <= char <= "\udfff" for char in edit.text):
+        raise UserError("a step wrote half of a surrogate pair, which is not text")
     most = threat.max_tokens if threat else None
     if most is not None and length(world.stack, edit.text) > most:
         raise UserError(f"a step wrote {length(world.stack, edit.text)} tokens; threat.max_tokens is {most}")

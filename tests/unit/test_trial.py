@@ -59,6 +59,10 @@ class Script(AttackPlugin):
                 yield Step(target.edit("x" * 50))
             case "denied":
                 victim.objective([target.edit("x")])
+            case "half":
+                yield Step(target.edit("x\ud800"), 0.0)
+            case "nan":
+                yield Step(target.edit("x"), math.nan)
             case "clean":
                 yield Step((), 0.5)
             case "forever":
@@ -154,6 +158,18 @@ def test_a_step_may_edit_the_target_only(then: str) -> None:
 def test_too_long_a_text_is_a_fault() -> None:
     record, _ = attacked({"max_tokens": 20}, then="long")
     assert record.note == "UserError: a step wrote 50 tokens; threat.max_tokens is 20"
+
+
+@pytest.mark.parametrize(
+    ("then", "note"),
+    [
+        ("half", "UserError: a step wrote half of a surrogate pair, which is not text"),
+        ("nan", "UserError: a step's objective is not a number"),
+    ],
+)
+def test_what_cannot_be_written_down_is_a_fault(then: str, note: str) -> None:
+    record, _ = attacked(then=then)
+    assert (record.note, record.text) == (note, "t1")
 
 
 def test_more_access_than_granted_is_refused_at_run_time() -> None:
