@@ -1,0 +1,267 @@
+"""Shared prefixes, branches, gradients: always what a plain forward pass gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from testbed.errors import ModelError
+from testbed.language import LanguageModel, Prefix, Row, common_prefix
+from testbed.language.layout import pack
+from testbed.language.sharing import log_probs, shared_length
+from testbed.testing import tiny_language_model, tiny_tokenizer
+from testbed.testing.tiny import FAMILIES, tiny_network
+
+CLOSE = {"rtol": 0, "atol": 5e-5}
+tokens = st.integers(3, 370)
+branches = st.lists(st.lists(tokens, min_size=1, max_size=5).map(tuple), min_size=1, max_size=4).map(tuple)
+
+
+def plain(family: str, trunk: Sequence[int], branch: Sequence[int]) -> Tensor:
+    """Log-probabilities of the branch's tokens by one forward pass of the untouched network."""
+    ids = torch.tensor([[*trunk, *branch]])
+    with torch.no_grad():
+        logits = NETWORKS[family](ids).logits[0].float().log_softmax(-1)
+    start = len(trunk) - 1
+    return torch.stack([logits[start + index, token] for index, token in enumerate(branch)])
+
+
+NETWORKS = {family: tiny_network(family) for family in FAMILIES}
+
+
+def some_tokens(count: int, seed: int = 0) -> tuple[int, ...]:
+    return tuple(int(token) for token in np.random.default_rng(seed).integers(3, 370, count))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("cut", [0, 1, 30, 39])
+@pytest.mark.parametrize("merge", [True, False])
+def test_prefix_and_branches_equal_a_plain_pass(family: str, cut: int, merge: bool) -> None:
+    model = LanguageModel(
+        model=tiny_network(family), tokenizer=tiny_tokenizer(), name="x", fingerprint="x", merge=merge
+    )
+    trunks = [some_tokens(30) + some_tokens(length, length) for length in (10, 3, 25)]
+    answers = ((5,), (7, 8, 9), some_tokens(6, 1))
+    prefix = model.prefix(trunks[0][: min(cut, 30)]) if cut else Prefix()
+    rows = [Row(trunk[len(prefix) :], answers) for trunk in trunks]
+    for trunk, found in zip(trunks, model.log_probs(prefix, rows), strict=True):
+        for branch, values in zip(answers, found, strict=True):
+            torch.testing.assert_close(values, plain(family, trunk, branch), **CLOSE)
+
+
+@given(
+    st.lists(st.tuples(st.lists(tokens, min_size=1, max_size=12), branches), min_size=1, max_size=5),
+    st.integers(0, 40),
+)
+def test_rows_of_any_shape(rows: list[tuple[list[int], tuple[tuple[int, ...], ...]]], length: int) -> None:
+    model = tiny_language_model()
+    start = some_tokens(length, 9)
+    prefix = model.prefix(start) if start else Prefix()
+    found = model.log_probs(prefix, [Row(tuple(trunk), answers) for trunk, answers in rows])
+    for (trunk, answers), values in zip(rows, found, strict=True):
+        for branch, value in zip(answers, values, strict=True):
+            torch.testing.assert_close(value, plain("llama", (*start, *trunk), branch), **CLOSE)
+
+
+def test_score_sums_branches() -> None:
+    model = tiny_language_model()
+    rows = [Row(some_tokens(5, seed), ((4,), (5, 6))) for seed in range(3)]
+    scores = model.score(Prefix(), rows)
+    assert scores.shape == (3, 2)
+    expected = [[float(plain("llama", row.trunk, branch).sum()) for branch in row.branches] for row in rows]
+    torch.testing.assert_close(scores, torch.tensor(expected), **CLOSE)
+
+
+def test_a_prefix_is_built_on_what_there_is() -> None:
+    model = tiny_language_model()
+    ids = some_tokens(20)
+    whole = model.prefix(ids)
+    stepwise = model.prefix(ids, model.prefix((*ids[:12], 3, 3)))
+    assert stepwise.token_ids == whole.token_ids == ids
+    for one, two in zip(whole.layers, stepwise.layers, strict=True):
+        torch.testing.assert_close(one, two, **CLOSE)
+    assert model.prefix(ids, whole) is whole
+    assert whole.truncated(0) == Prefix()
+    assert len(whole.truncated(7)) == whole.truncated(7).layers[0][0].shape[2] == 7
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3), st.integers(1, 9)), min_size=1, max_size=8),
+    st.integers(1, 12),
+)
+@settings(max_examples=25)
+def test_sharing_changes_nothing(shapes: list[tuple[int, int, int]], worth: int) -> None:
+    model = tiny_language_model()
+    rows = [
+        Row(
+            some_tokens(14, 50 + one) + some_tokens(8, 70 + two) + some_tokens(length, length), ((5,), (6, 7))
+        )
+        for one, two, length in shapes
+    ]
+    found, computed = log_probs(model, rows, worth=worth)
+    for row, values in zip(rows, found, strict=True):
+        for branch, value in zip(row.branches, values, strict=True):
+            torch.testing.assert_close(value, plain("llama", row.trunk, branch), **CLOSE)
+    assert 0 < computed <= sum(row.width for row in rows)
+
+
+def test_sharing_saves_what_is_common() -> None:
+    model = tiny_language_model()
+    common = some_tokens(100)
+    rows = [Row((*common, token), ((5,),)) for token in range(10, 20)]
+    assert log_probs(model, rows)[1] == 110
+    assert log_probs(model, rows, model.prefix(common))[1] == 10
+    assert shared_length([row.trunk for row in rows]) == 100
+    assert shared_length([common, common]) == 99
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=20), st.integers(1, 60))
+def test_packing_keeps_the_order_and_the_budget(widths: list[int], budget: int) -> None:
+    rows = [Row((3,) * width, ((4,),)) for width in widths]
+    batches = pack(rows, budget)
+    assert [row for batch in batches for row in batch] == rows
+    for batch in batches:
+        assert len(batch) == 1 or max(row.width for row in batch) * len(batch) <= budget
+
+
+def test_a_small_budget_gives_the_same_numbers() -> None:
+    options = {"model": tiny_network("llama"), "tokenizer": tiny_tokenizer(), "name": "x", "fingerprint": "x"}
+    rows = [Row(some_tokens(4 + seed, seed), ((5,), (6, 7))) for seed in range(5)]
+    one = LanguageModel(**options, token_budget=1).score(Prefix(), rows)  # type: ignore[arg-type]
+    torch.testing.assert_close(one, tiny_language_model().score(Prefix(), rows), **CLOSE)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("cut", [0, 6])
+def test_gradients_equal_autograd_on_one_hot_tokens(family: str, cut: int) -> None:
+    model = tiny_language_model(family)
+    trunk, answers = some_tokens(16), ((5, 6), (9,))
+    span = slice(8, 12)
+
+    def loss(total: Tensor) -> Tensor:
+        return -total[:, 0] / 2 + total[:, 1].tanh()
+
+    prefix = model.prefix(trunk[:cut]) if cut else Prefix()
+    shifted = slice(span.start - cut, span.stop - cut)
+    slope, value = model.gradient(prefix, Row(trunk[cut:], answers), shifted, loss)
+
+    network = NETWORKS[family]
+    layer = network.get_input_embeddings()
+    every = layer(torch.arange(layer.weight.shape[0])).detach()
+    one_hot = torch.eye(every.shape[0])[list(trunk)].requires_grad_(True)
+    totals = []
+    for branch in answers:
+        inputs = torch.cat([one_hot @ every, layer(torch.tensor(branch))])[None]
+        logits = network(inputs_embeds=inputs).logits[0].log_softmax(-1)
+        totals.append(
+            torch.stack([logits[len(trunk) - 1 + i, token] for i, token in enumerate(branch)]).sum()
+        )
+    wanted = loss(torch.stack(totals)[None]).sum()
+    (expected,) = torch.autograd.grad(wanted, one_hot)
+    assert value == pytest.approx(float(wanted.detach()), abs=1e-4)
+    torch.testing.assert_close(slope, expected[span], rtol=1e-3, atol=1e-4)
+
+
+def test_gradients_point_where_the_loss_goes() -> None:
+    """First order: moving a little from one token to another changes the loss as the gradient says."""
+    model = tiny_language_model()
+    trunk, answers = some_tokens(12), ((5, 6),)
+    slope, _ = model.gradient(Prefix(), Row(trunk, answers), slice(4, 5), lambda total: -total[:, 0])
+    network, weight = NETWORKS["llama"], NETWORKS["llama"].get_input_embeddings().weight
+    double = tiny_network("llama").double()
+
+    def at(share: float, token: int) -> float:
+        inputs = weight[[*trunk, 5]].double().clone()
+        inputs[4] = (1 - share) * weight[trunk[4]] + share * weight[token]
+        with torch.no_grad():
+            logits = double(inputs_embeds=inputs[None]).logits[0].log_softmax(-1)
+        return -float(logits[11, 5] + logits[12, 6])
+
+    assert network is not double
+    for token in (10, 50, 200):
+        difference = (at(1e-4, token) - at(-1e-4, token)) / 2e-4
+        assert difference == pytest.approx(float(slope[0, token] - slope[0, trunk[4]]), rel=2e-2, abs=1e-3)
+
+
+def test_methods_leave_no_gradients_behind() -> None:
+    model = tiny_language_model()
+    model.gradient(Prefix(), Row(some_tokens(5), ((5,),)), slice(1, 3), lambda total: total[:, 0])
+    assert all(weight.grad is None and not weight.requires_grad for weight in model.model.parameters())
+
+
+def test_beyond_a_sliding_window_is_refused() -> None:
+    model = tiny_language_model("gemma3", window=16)
+    near = Row(some_tokens(10), ((5, 6),))
+    wide = tiny_language_model("gemma3")
+    torch.testing.assert_close(model.score(Prefix(), [near]), wide.score(Prefix(), [near]), **CLOSE)
+    with pytest.raises(
+        ModelError, match="a prompt of 21 tokens is longer than the model's attention window of 16"
+    ):
+        model.log_probs(Prefix(), [Row(some_tokens(20), ((5, 6),))])
+    assert wide.window == 4096
+    assert tiny_language_model("llama").window is None
+    assert tiny_language_model("qwen2").window is None
+
+
+def test_pieces_and_round_trips() -> None:
+    model = tiny_language_model()
+    assert len(model.pieces) == model.embeddings.shape[0]
+    assert [model.pieces[token] for token in range(3)] == ["", "", ""]
+    for text in ("coffee machine", "é \u202e <b>", "  two  blanks "):
+        assert model.decode(model.encode(text)) == text
+        assert "".join(model.pieces[token] for token in model.encode("coffee $150")) == "coffee $150"
+    assert model.encode_many([]) == []
+
+
+def test_continuations_are_tokens_in_context() -> None:
+    model = tiny_language_model()
+    (first, second) = model.continuations("Best:\n1.", [" coffee\n", " steel machine\n"])
+    assert model.decode(first) == " coffee\n"
+    assert tuple(model.encode("Best:\n1. steel machine\n"))[len(model.encode("Best:\n1.")) :] == second
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_greedy_generation_equals_the_most_likely_token_each_time(family: str) -> None:
+    model = tiny_language_model(family)
+    ids = list(some_tokens(9))
+    written = model.generate(ids, max_new_tokens=6)
+    for token in written:
+        with torch.no_grad():
+            assert int(NETWORKS[family](torch.tensor([ids])).logits[0, -1].argmax()) == token
+        ids.append(token)
+    assert len(written) == 6 or model.tokenizer.eos_token_id is not None
+
+
+def test_sampling_follows_the_seed_and_leaves_global_state_alone() -> None:
+    model = tiny_language_model()
+    before = torch.get_rng_state()
+    found = [
+        model.generate(some_tokens(5), max_new_tokens=12, temperature=3.0, seed=seed) for seed in (1, 1, 2)
+    ]
+    assert found[0] == found[1] != found[2]
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@given(st.lists(tokens, max_size=9), st.lists(tokens, max_size=9))
+def test_common_prefix(one: list[int], two: list[int]) -> None:
+    length = common_prefix(one, two)
+    assert one[:length] == two[:length]
+    assert length in (len(one), len(two)) or one[length] != two[length]
+
+
+def test_frozen_tail_is_exact_when_nothing_is_frozen() -> None:
+    """With the whole tail recomputed the approximation is none; with less it is close to the exact loss."""
+    model = tiny_language_model()
+    before, old, new, tail = some_tokens(20), some_tokens(4, 1), some_tokens(4, 2), some_tokens(15, 3)
+    whole = model.prefix((*before, *old, *tail)[:-1])
+    span = slice(20, 24)
+    ((exact,),) = model.frozen_log_probs(whole, span, [Row((*new, *tail), ((5, 6),))])
+    torch.testing.assert_close(exact, plain("llama", (*before, *new, *tail), (5, 6)), **CLOSE)
+    ((same,),) = model.frozen_log_probs(whole, span, [Row((*old, *tail[-3:]), ((5, 6),))])
+    torch.testing.assert_close(same, plain("llama", (*before, *old, *tail), (5, 6)), **CLOSE)
