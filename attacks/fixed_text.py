@@ -18,6 +18,7 @@ class FixedText(AttackPlugin):
     access: ClassVar[Access] = Access.none
 
     text: str
+    """`{name}` stands for the target's name."""
 
     def __call__(self, targets: Sequence[Target], victim: Victim, rng: np.random.Generator) -> Iterator[Step]:
-        yield Step(targets[0].edit(self.text))
+        yield Step(targets[0].edit(self.text.replace("{name}", victim.name(targets[0].item_id))))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -51,9 +51,9 @@ class GCG(AttackPlugin):
     """Situations a gradient is averaged over; they take turns."""
     screen_situations: int = Field(default=1, ge=1)
     """Situations on which all candidates are scored; they take turns."""
-    phrases: tuple[str, ...] = ()
-    """Phrases that one candidate in five writes into the text whole, where `{name}` is the target's name: a
-    swap of single tokens finds them late. `["1. {name}"]` is a strong choice; none is plain GCG."""
+    phrases: tuple[str, ...] = ("{answer}",)
+    """Phrases that one candidate in five writes into the text whole, because swaps of single tokens find them
+    late or never. `{name}` is the target's name, `{answer}` how the wanted answer begins. None is plain GCG."""
     initial: str = "*"
     """Repeated to fill the length, or a whole text to start from."""
     ascii_only: bool = True
@@ -71,8 +71,8 @@ class GCG(AttackPlugin):
         target = targets[0]
         ((_, surface),) = victim.surfaces().items()
         mask = forbidden(surface.pieces, ascii_only=self.ascii_only, banned=self.banned_words)
-        name = victim.name(target.item_id)
-        blocks = written([phrase.replace("{name}", name) for phrase in self.phrases], surface)
+        known = {"{name}": victim.name(target.item_id), "{answer}": surface.answer}
+        blocks = written([filled(phrase, known) for phrase in self.phrases], surface)
         text = start(surface, self.initial, self.tokens)
         yield Step(target.edit(text), _mean(victim.objective([target.edit(text)])))
         turn = 0
@@ -144,6 +144,13 @@ def start(surface: Surface, initial: str, tokens: int) -> str:
     raise ValueError(
         f"initial text {initial!r} does not fill {tokens} tokens; try another, such as '!' or 'x'"
     )
+
+
+def filled(phrase: str, known: Mapping[str, str]) -> str:
+    """A phrase with its placeholders replaced."""
+    for placeholder, value in known.items():
+        phrase = phrase.replace(placeholder, value)
+    return phrase
 
 
 def annealed(most: int, steps: int, step: int) -> int:

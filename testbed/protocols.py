@@ -176,6 +176,10 @@ class Surface(Protocol):
     def pieces(self) -> Sequence[str]:
         """The text of every token of the vocabulary; '' for special tokens."""
 
+    @property
+    def answer(self) -> str:
+        """How an answer begins that recommends the target first, on one line; the name where there is no answer."""
+
     def encode(self, texts: Sequence[str]) -> list[tuple[int, ...] | None]:
         """Tokens that each text occupies once rendered in place; None when it does not survive as itself."""
 

@@ -140,7 +140,8 @@ class Attackable:
 
     def surface(self, target: Target) -> ListingSurface:
         """How text in the target's field is tokenised where it stands."""
-        return ListingSurface(self.model, self.stage.renderer, self.stage.catalog, target)
+        opening = "" if self.pointwise else self.stage.options.opening
+        return ListingSurface(self.model, self.stage.renderer, self.stage.catalog, target, opening)
 
     def rows(self, prompt: Prompt, place: int, rivals: bool) -> list[Row]:
         """What has to be scored for one prompt: one row listwise, one per listing pointwise."""

@@ -22,13 +22,21 @@ PROBES = ("*", "x", "the", "!", "1")
 class ListingSurface:
     """The target's listing as a template with a hole where the attacker writes."""
 
-    def __init__(self, model: LanguageModel, renderer: Renderer, catalog: Catalog, target: Target) -> None:
+    def __init__(
+        self, model: LanguageModel, renderer: Renderer, catalog: Catalog, target: Target, opening: str = ""
+    ) -> None:
         self.model, self.renderer, self.catalog, self.target = model, renderer, catalog, target
+        self.opening = opening
 
     @property
     def pieces(self) -> Sequence[str]:
         """Text of every token; '' for special ones."""
         return self.model.pieces
+
+    @property
+    def answer(self) -> str:
+        """The answer's opening and the target's name, on one line."""
+        return " ".join(f"{self.opening} {self.catalog.name_of(self.target.item_id)}".split())
 
     def encode(self, texts: Sequence[str]) -> list[tuple[int, ...] | None]:
         """Tokens that each text occupies in the listing.

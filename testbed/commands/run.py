@@ -99,7 +99,7 @@ def _estimate(experiment: Scenario, limit: int | None, as_json: bool) -> None:
 
     found = estimate(experiment, limit)
     if as_json:
-        print_json(found)
+        print_json({"schema": 1, **found})
         return
     for key, value in found.items():
         click.echo(f"{key.replace('_', ' '):>24}  {value if value is not None else 'not known beforehand'}")

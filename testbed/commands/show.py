@@ -33,8 +33,10 @@ def command(what: str, everything: bool, as_json: bool) -> None:
 
 
 def _show_run(path: Path, everything: bool, as_json: bool) -> None:
+    from testbed.store import RunDirectory
     from testbed.tables import read_manifest, tables_of
 
+    RunDirectory.open(path)
     tables = tables_of(path)
     wanted = set(read_manifest(path).get("measures", ()))
     if as_json:

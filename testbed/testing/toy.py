@@ -166,6 +166,11 @@ class ToySurface:
         """Text of every token."""
         return PIECES
 
+    @property
+    def answer(self) -> str:
+        """The target's name: nothing is answered in words."""
+        return next(iter(self.fields.values()), "")
+
     def encode(self, texts: Sequence[str]) -> list[tuple[int, ...] | None]:
         """Tokens in place; None for text that is empty, unprintable, not ASCII, or begins or ends with a blank."""
         return [self._encode(text) for text in texts]
