@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -67,6 +68,7 @@ class GCG(AttackPlugin):
 
     def __call__(self, targets: Sequence[Target], victim: Victim, rng: np.random.Generator) -> Iterator[Step]:
         from attacks.candidates import forbidden, promising, propose, written
+        from attacks.losses import mean_loss
 
         target = targets[0]
         ((_, surface),) = victim.surfaces().items()
@@ -74,11 +76,14 @@ class GCG(AttackPlugin):
         known = {"{name}": victim.name(target.item_id), "{answer}": surface.answer}
         blocks = written([filled(phrase, known) for phrase in self.phrases], surface)
         text = start(surface, self.initial, self.tokens)
-        yield Step(target.edit(text), _mean(victim.objective([target.edit(text)])))
+        losses = victim.objective([target.edit(text)])
+        yield Step(target.edit(text), float(mean_loss(losses)[0]))
+        reached = losses[0]
         turn = 0
         while True:
-            some = take(victim.situations, turn, self.gradient_situations)
-            screen = take(victim.situations, turn, self.screen_situations)
+            live = [place for place, loss in zip(victim.situations, reached, strict=True) if isfinite(loss)]
+            some = take(live or victim.situations, turn, self.gradient_situations)
+            screen = take(live or victim.situations, turn, self.screen_situations)
             turn += 1
             found = victim.gradients(target.edit(text), some)
             if not found:
@@ -101,9 +106,10 @@ class GCG(AttackPlugin):
                 candidates = self._finalists(
                     victim, target, gradient.token_ids, text, candidates, screen, surface
                 )
-            losses = victim.objective([target.edit(found.text) for found in candidates]).mean(axis=1)
-            text = candidates[int(losses.argmin())].text
-            yield Step(target.edit(text), float(losses.min()))
+            losses = victim.objective([target.edit(candidate.text) for candidate in candidates])
+            best = int(mean_loss(losses).argmin())
+            text, reached = candidates[best].text, losses[best]
+            yield Step(target.edit(text), float(mean_loss(losses)[best]))
 
     def _finalists(
         self,
@@ -117,12 +123,13 @@ class GCG(AttackPlugin):
     ) -> Sequence[Candidate]:
         """The most promising candidates by their losses on some situations; with `merge`, unions of them."""
         from attacks.candidates import merged
+        from attacks.losses import mean_loss
 
         edits = [target.edit(written) for written in (text, *(candidate.text for candidate in candidates))]
         if self.screening == "exact":
-            losses = victim.objective(edits, situations).mean(axis=1)
+            losses = mean_loss(victim.objective(edits, situations))
         else:
-            losses = victim.screen(edits, edits[0], situations, recompute=self.recompute).mean(axis=1)
+            losses = mean_loss(victim.screen(edits, edits[0], situations, recompute=self.recompute))
         ranked = [candidates[index] for index in losses[1:].argsort(kind="stable")]
         better = int((losses[1:] < losses[0]).sum())
         if self.merge and better > 1:
@@ -162,7 +169,3 @@ def take(situations: Sequence[Situation], turn: int, count: int) -> list[Situati
     """`count` situations, going round."""
     count = min(count, len(situations))
     return [situations[(turn * count + offset) % len(situations)] for offset in range(count)]
-
-
-def _mean(losses: np.ndarray) -> float:
-    return float(losses.mean())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import log2
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -55,9 +56,9 @@ class RandomSearch(AttackPlugin):
 
     def _losses(self, victim: Victim, interventions: Sequence[Intervention]) -> list[float]:
         if self.signal == "scores":
-            return [float(loss) for loss in victim.objective(interventions).mean(axis=1)]
-        from math import log2
+            from attacks.losses import mean_loss
 
+            return [float(loss) for loss in mean_loss(victim.objective(interventions))]
         return [
             sum(1 - (1 / log2(1 + rank) if rank else 0.0) for rank in ranks) / len(ranks)
             for ranks in victim.ranks(interventions)

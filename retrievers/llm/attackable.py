@@ -44,8 +44,8 @@ class Attackable:
         found = [[part.sum() for part in row] for row in self.model.log_probs(prefix, cut)]
         per_prompt = len(rows) // len(prompts)
         for index, (prompt, place), start in zip(asked, wanted, range(0, len(rows), per_prompt), strict=True):
-            scores = self.scores(torch.stack([torch.stack(row) for row in found[start : start + per_prompt]]),
-                                 prompt, place or 0, objective.rivals)  # fmt: skip
+            total = torch.stack([torch.stack(row) for row in found[start : start + per_prompt]])
+            scores = self.scores(total, prompt, place or 0, objective.rivals)
             losses[index] = float(objective(scores)[0])
         tokens = sum(len(row.trunk) + sum(map(len, row.branches)) for row in rows)
         return losses, Usage(tokens=tokens, computed=cached + sum(row.width for row in cut))
