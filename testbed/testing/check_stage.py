@@ -76,11 +76,12 @@ def _check_once(subject: Subject, data: st.DataObject, objective: Objective) -> 
     some = tuple(data.draw(slates(catalog), label="slate") for _ in range(count))
     one = (Slate(tuple(catalog.source(intervention).listings[:1])),) * count
     none = (Slate(()),) * count
+    for inputs in (whole, some):
+        stages.leaves_its_inputs_alone(subject, context, inputs)
     for inputs in (whole, some, one, none):
         stages.answers_with_a_subset(subject, context, inputs)
         stages.keeps_its_price(subject, context, inputs)
     for inputs in (whole, some):
-        stages.leaves_its_inputs_alone(subject, context, inputs)
         stages.repeats_itself(subject, context, inputs)
         stages.is_as_deterministic_as_it_says(subject, context, inputs)
     other = replace(data.draw(_contexts(catalog), label="another context"), seed=context.seed + 1)
