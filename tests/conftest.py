@@ -13,6 +13,9 @@ from hypothesis import HealthCheck, settings
 settings.register_profile(
     "tests", max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
+settings.register_profile(
+    "thorough", max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)  # HYPOTHESIS_PROFILE=thorough: other examples every time
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "tests"))
 
 

@@ -30,7 +30,7 @@ def catalogs(
     wanted = texts(24, hostile=hostile).map(single_line).filter(bool)
     names = draw(st.lists(wanted, min_size=count, max_size=count, unique_by=_name_key))
     fields = draw(st.lists(st.sampled_from(["Description", "Price", "Ideal For"]), min_size=1, unique=True))
-    body = (texts(60, hostile=hostile) | words()).map(lambda text: text.replace("\0", " "))
+    body = (texts(60, hostile=hostile) | words()).map(_written)
     items = [
         Item(
             f"item-{index}",
@@ -53,6 +53,12 @@ def catalogs(
         requests=asked,
         judgements={request.id: draw(grades) for request in asked},
     )
+
+
+def _written(text: str) -> str:
+    """A field's text as a catalog may have it: without NUL, '' for nothing but blanks."""
+    text = text.replace("\0", " ")
+    return text if text.strip() else ""
 
 
 def _name_key(name: str) -> str:
