@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from testbed.errors import UserError
 from testbed.language.precision import get_threads, set_threads
-from testbed.plan import AttackTrial, EvaluationTrial, Trial
+from testbed.plan import AttackTrial, EvaluationTrial, Trial, plan
 from testbed.records import AttackRecord, EvaluationRecord, Record
 from testbed.store import RunDirectory
 from testbed.trial import run_attack, run_evaluation
-from testbed.world import World, build
+from testbed.world import World, build, load_catalog
 
 if TYPE_CHECKING:
     from testbed.scenario import Scenario
@@ -73,21 +73,48 @@ def run(
     """
     events = events or Events()
     directory = RunDirectory(where)
-    before = directory.manifest if (where / "manifest.json").exists() else None
-    if before is not None:
-        _refuse_another(scenario, before, where)
-    world = build(scenario, limit=limit)
-    if before is not None:
-        _go_on_as_begun(world, before, where)
-    directory.prepare(scenario_text if scenario_text is not None else scenario.to_yaml())
+    with directory.locked():
+        before = directory.manifest if directory.exists else None
+        if before is not None:
+            _refuse_another(scenario, before, where)
+            if before["state"] == "finished" and (done := _finished(scenario, directory, limit)) is not None:
+                return done
+        return _run(scenario, directory, before, scenario_text, jobs, limit, argv, events)
+
+
+def _finished(scenario: Scenario, directory: RunDirectory, limit: int | None) -> Summary | None:
+    """The summary of a run that has every line of its plan; found without loading a model."""
+    catalog = load_catalog(scenario)
+    deterministic = all(choice.plugin.deterministic for choice in scenario.stack)
+    lines = {
+        key
+        for trial in plan(scenario, catalog, deterministic=deterministic, limit=limit).trials
+        for key in trial.lines
+    }
+    records = directory.recover()
+    return Summary(directory, _failed(records)) if lines == {record.key for record in records} else None
+
+
+def _run(
+    scenario: Scenario,
+    directory: RunDirectory,
+    before: Mapping[str, Any] | None,
+    scenario_text: str | None,
+    jobs: int,
+    limit: int | None,
+    argv: Sequence[str],
+    events: Events,
+) -> Summary:
     from testbed.manifest import describe
 
-    now = _now()
-    manifest = describe(world, argv, before["started"] if before else now)
+    world = build(scenario, limit=limit, threads=None if before is None else int(before["threads"]))
+    manifest = describe(world, argv, before["started"] if before else _now())
+    if before is not None:
+        _refuse_changes(manifest, before, directory.path)
+    directory.prepare(scenario_text if scenario_text is not None else scenario.to_yaml())
     directory.write_manifest(manifest)
-    have = directory.recover()
     try:
-        failed = _work(world, directory, have, jobs, limit, events)
+        failed = _work(world, directory, directory.recover(), jobs, limit, events)
     except KeyboardInterrupt:
         directory.write_manifest({**manifest, "state": "interrupted"})
         raise
@@ -125,6 +152,10 @@ def _work(
             records += fresh
             known |= {record.key for record in fresh}
             events.finished(done)
+    return _failed(records)
+
+
+def _failed(records: Sequence[Record]) -> tuple[str, ...]:
     return tuple(record.key for record in records if record.status == "error")
 
 
@@ -211,11 +242,11 @@ def _refuse_another(scenario: Scenario, before: Mapping[str, Any], where: Path) 
         )
 
 
-def _go_on_as_begun(world: World, before: Mapping[str, Any], where: Path) -> None:
-    """The same catalog and the same threads as when the run began: both are part of its results."""
-    if before["catalog"]["fingerprint"] != world.catalog.fingerprint:
-        raise UserError(f"{where}: the catalog has changed since this run began; choose another --out")
-    set_threads(int(before["threads"]))
+def _refuse_changes(now: Mapping[str, Any], before: Mapping[str, Any], where: Path) -> None:
+    """UserError when the rest of a run would be computed on another catalog, model, device or dtype."""
+    for what in ("catalog", "models", "device", "dtype", "threads"):
+        if now[what] != before[what]:
+            raise UserError(f"{where}: the {what} changed since this run began; choose another --out")
 
 
 def _now() -> str:

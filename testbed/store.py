@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from testbed.errors import UserError
 from testbed.records import Record, RecordError, from_line, to_line
 
 MANIFEST, SCENARIO, TRIALS, TIMINGS = "manifest.json", "scenario.yaml", "trials.jsonl", "timings.jsonl"
+LOCK = ".lock"
 TRACES, TABLES, PARQUET, REPORT = "traces", "tables.json", "results.parquet", "report.html"
 
 
@@ -25,12 +27,31 @@ class RunDirectory:
     def open(cls, path: str | Path) -> RunDirectory:
         """An existing run; UserError when the folder is none."""
         run = cls(path)
-        if not (run.path / MANIFEST).is_file():
+        if not run.exists:
             raise UserError(f"{run.path}: not a run directory (no {MANIFEST})")
         return run
 
     def __fspath__(self) -> str:
         return str(self.path)
+
+    @property
+    def exists(self) -> bool:
+        """Whether a run has begun here."""
+        return (self.path / MANIFEST).is_file()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from writing here; UserError when one does already."""
+        from filelock import FileLock, Timeout
+
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.path / LOCK, timeout=0):
+                yield
+        except Timeout:
+            raise UserError(
+                f"{self.path}: another process is running here; wait for it or choose another --out"
+            ) from None
 
     @property
     def manifest(self) -> dict[str, Any]:

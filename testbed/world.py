@@ -35,14 +35,13 @@ def load_catalog(scenario: Scenario) -> Catalog:
     return catalog
 
 
-def build(scenario: Scenario, *, limit: int | None = None) -> World:
-    """Load the catalog, build every stage, plan the trials."""
+def build(scenario: Scenario, *, limit: int | None = None, threads: int | None = None) -> World:
+    """Load the catalog, build every stage, plan the trials. `threads` goes before what the scenario says."""
     from testbed.language.precision import set_threads
 
     catalog = load_catalog(scenario)
     environment = scenario.machine.environment()
-    if environment.threads is not None:
-        set_threads(environment.threads)
+    set_threads(threads or environment.threads)
     nodes = [
         Node(
             choice.name,
