@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import signal
 import threading
 import time
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -224,9 +225,18 @@ _worker: list[tuple[World, Queue[Any]]] = []
 
 def _start_worker(scenario: Scenario, limit: int | None, threads: int, told: Queue[Any]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
     world = build(scenario, limit=limit)
     set_threads(threads)
     _worker.append((world, told))
+
+
+def _leave_with_parent() -> None:
+    """End this process when the driver is gone, however it went."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _perform_in_worker(trial: Trial, found: Found) -> Done:
