@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from testbed.protocols import StagePlugin
 
@@ -41,6 +41,13 @@ class LanguageModelRecommender(StagePlugin):
     """Sampling noise of `constrained` and `generate`; 0 is greedy."""
     max_new_tokens: int = Field(default=200, ge=1)
     """Longest answer of `generate`."""
+
+    @field_validator("request_template")
+    @classmethod
+    def _holds_the_request(cls, template: str) -> str:
+        if "{request}" not in template:
+            raise ValueError(f"the request would not be asked: {template!r} does not hold {{request}}")
+        return template
 
     @property
     def deterministic(self) -> bool:

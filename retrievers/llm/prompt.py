@@ -42,11 +42,16 @@ class Renderer:
         return gap.join(self.listing(listing.fields, name_field) for listing in listings)
 
     def clean(self, text: str) -> str:
-        """A field's text as shown: cut to the limit, special tokens broken by a space."""
+        """A field's text as shown: special tokens broken up, cut to the limit."""
+        text = self.disarmed(text)
+        return text if self.limit is None else text[: self.limit]
+
+    def disarmed(self, text: str) -> str:
+        """A text with its special tokens broken by a space."""
         for special in self.specials:
             if special in text:
                 text = text.replace(special, special[0] + " " + special[1:])
-        return text if self.limit is None else text[: self.limit]
+        return text
 
 
 def _one_line(text: str) -> str:

@@ -77,7 +77,9 @@ class Recommender:
 
     def request(self, context: Context) -> str:
         """The user's message."""
-        return self.options.request_template.replace("{request}", context.request.text)
+        return self.options.request_template.replace(
+            "{request}", self.renderer.disarmed(context.request.text)
+        )
 
     def name(self, item_id: str) -> str:
         """The name by which the model has to call an item: the catalog's, whatever the listing says."""

@@ -130,3 +130,8 @@ def test_models_without_a_chat_template_or_a_system_role() -> None:
             return "|".join(message["content"] for message in messages) + ">"
 
     assert as_text(NoSystem(), messages, "1.") == "S\n\nU>1."  # type: ignore[arg-type]
+
+
+def test_a_request_template_without_the_request_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"does not hold \{request\}"):
+        LanguageModelRecommender(request_template="Recommend something.")

@@ -1,4 +1,4 @@
-# ruff: noqa: E501 - messages are asserted as they are printed
+
 from __future__ import annotations
 
 import pytest
