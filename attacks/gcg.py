@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import isfinite
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -15,6 +14,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from attacks.candidates import Candidate
+
+
+NEUTRAL = ("x", "the", "!", "and")
 
 
 class GCG(AttackPlugin):
@@ -56,8 +58,10 @@ class GCG(AttackPlugin):
     """Phrases that one candidate in five writes into the text whole, because swaps of single tokens find them
     late or never. `{name}` is the target's name, `{answer}` how the wanted answer begins. None is plain GCG."""
     initial: str = "*"
-    """Repeated to fill the length, or a whole text to start from."""
+    """Repeated to fill the length, or a whole text to start from. Where it does not survive in place, neutral
+    words are tried in its stead."""
     ascii_only: bool = True
+    """Whether the text may hold printable ASCII characters only."""
     banned_words: tuple[str, ...] = ()
     """Words that must not appear in the text, ignoring case."""
 
@@ -67,6 +71,8 @@ class GCG(AttackPlugin):
         return min(self.gradient_situations, situations) + screened + self.finalists * situations
 
     def __call__(self, targets: Sequence[Target], victim: Victim, rng: np.random.Generator) -> Iterator[Step]:
+        import numpy as np
+
         from attacks.candidates import forbidden, promising, propose, written
         from attacks.losses import mean_loss
 
@@ -77,13 +83,17 @@ class GCG(AttackPlugin):
         blocks = written([filled(phrase, known) for phrase in self.phrases], surface)
         text = start(surface, self.initial, self.tokens)
         losses = victim.objective([target.edit(text)])
-        yield Step(target.edit(text), float(mean_loss(losses)[0]))
         reached = losses[0]
+        if not np.isfinite(reached).any():
+            return
+        yield Step(target.edit(text), float(mean_loss(losses)[0]))
         turn = 0
         while True:
-            live = [place for place, loss in zip(victim.situations, reached, strict=True) if isfinite(loss)]
-            some = take(live or victim.situations, turn, self.gradient_situations)
-            screen = take(live or victim.situations, turn, self.screen_situations)
+            live = [
+                place for place, loss in zip(victim.situations, reached, strict=True) if np.isfinite(loss)
+            ]
+            some = take(live, turn, self.gradient_situations)
+            screen = take(live, turn, self.screen_situations)
             turn += 1
             found = victim.gradients(target.edit(text), some)
             if not found:
@@ -109,6 +119,8 @@ class GCG(AttackPlugin):
             losses = victim.objective([target.edit(candidate.text) for candidate in candidates])
             best = int(mean_loss(losses).argmin())
             text, reached = candidates[best].text, losses[best]
+            if not np.isfinite(reached).any():
+                return
             yield Step(target.edit(text), float(mean_loss(losses)[best]))
 
     def _finalists(
@@ -141,15 +153,17 @@ def start(surface: Surface, initial: str, tokens: int) -> str:
     """A text of `tokens` tokens to begin with: `initial` itself when it has them, else repeated.
 
     It is repeated as often as there are tokens, or less often where each takes several or the blank in front
-    is a token of its own. ValueError when repeating it never survives at that length.
+    is a token of its own. Where that never survives, neutral words are repeated. ValueError when those do not
+    survive either, for instance because the field is cut before the text.
     """
     counts = range(tokens, 0, -1)
-    texts = [initial, *(joint.join([initial] * count) for joint in (" ", "") for count in counts)]
-    for text, ids in zip(texts, surface.encode(texts), strict=True):
-        if ids is not None and len(ids) == tokens:
-            return text
+    for word in (initial, *NEUTRAL):
+        texts = [word, *(joint.join([word] * count) for joint in (" ", "") for count in counts)]
+        for text, ids in zip(texts, surface.encode(texts), strict=True):
+            if ids is not None and len(ids) == tokens:
+                return text
     raise ValueError(
-        f"initial text {initial!r} does not fill {tokens} tokens; try another, such as '!' or 'x'"
+        f"no text of {tokens} tokens survives in this field: is it cut (field_limit), or too many tokens asked for?"
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -56,22 +55,33 @@ def run(
     jobs: int = 1,
     limit: int | None = None,
     restart: bool = False,
+    retry_failed: bool = False,
     argv: Sequence[str] = (),
     events: Events | None = None,
 ) -> Result:
     """Run a scenario (or the rest of it) and write its records, tables and report.
 
-    `out`: run directory, `runs/NAME-HASH` when left out. `restart` begins anew. UserError for faults of the
-    user's; a fault inside an attack is recorded and named in `Result.failed`.
+    `out`: run directory, see `run_folder`. `restart` begins anew, `retry_failed` does failed attacks again.
+    UserError for faults of the user's; a fault inside an attack is recorded and named in `Result.failed`.
     """
-    path = Path(out) if out is not None else Path("runs") / f"{scenario.name}-{scenario.hash[:6]}"
-    if restart and path.exists():
-        RunDirectory.open(path)
-        shutil.rmtree(path)
+    path = Path(out) if out is not None else run_folder(scenario, limit)
     summary = runner.run(
-        scenario, path, scenario_text=scenario_text, jobs=jobs, limit=limit, argv=argv, events=events
+        scenario,
+        path,
+        scenario_text=scenario_text,
+        jobs=jobs,
+        limit=limit,
+        restart=restart,
+        retry_failed=retry_failed,
+        argv=argv,
+        events=events,
     )
     return Result(path, derive(path), summary.failed)
+
+
+def run_folder(scenario: Scenario, limit: int | None = None) -> Path:
+    """Where a run goes when nothing else is said: `runs/NAME-HASH`, with `-limitN` where it is cut short."""
+    return Path("runs") / f"{scenario.name}-{scenario.hash[:6]}{f'-limit{limit}' if limit else ''}"
 
 
 def derive(path: str | Path) -> dict[str, Any]:

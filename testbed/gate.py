@@ -96,7 +96,8 @@ def parse(text: str) -> Gate:
 def evaluate(gate: Gate, tables: Mapping[str, Any]) -> GateResult:
     """Looks the row up in tables.json; UserError when there is none, because a gate must not pass unseen."""
     rows: Sequence[Mapping[str, Any]] = tables.get("rows", ())
-    for arm, against in _places(gate):
+    attacked = any(row["arm"] == "attack" for row in rows) or tables.get("run", {}).get("attack") is not None
+    for arm, against in _places(gate, attacked):
         for row in rows:
             place = (row["measure"], row["arm"], row["against"], row["target"], row["selection"])
             if place == (gate.measure, arm, against, gate.target, "mean"):
@@ -109,10 +110,10 @@ def evaluate(gate: Gate, tables: Mapping[str, Any]) -> GateResult:
     raise UserError(f"gate {shown(gate.text)}: {_missing(gate, rows)}")
 
 
-def _places(gate: Gate) -> list[tuple[str, str | None]]:
-    """(arm, against) in the order in which they are looked for."""
+def _places(gate: Gate, attacked: bool) -> list[tuple[str, str | None]]:
+    """(arm, against) in the order in which they are looked for; clean alone only where nothing was attacked."""
     if gate.arm is None:
-        return [("attack", "clean"), ("clean", None), ("attack", None)]
+        return [("attack", "clean"), ("attack", None)] if attacked else [("clean", None)]
     if gate.against is not None:
         return [(gate.arm, gate.against)]
     return [(gate.arm, None), (gate.arm, "clean")]

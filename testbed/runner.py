@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,21 +64,31 @@ def run(
     scenario_text: str | None = None,
     jobs: int = 1,
     limit: int | None = None,
+    restart: bool = False,
+    retry_failed: bool = False,
     argv: Sequence[str] = (),
     events: Events | None = None,
 ) -> Summary:
     """Run what is not there yet and return the directory.
 
     `where`: the run directory; one that holds another scenario is refused (UserError). `jobs`: processes,
-    each with its own copy of the models; the records are the same whatever their number.
+    each with its own copy of the models; the records are the same whatever their number. `restart` forgets
+    what is there, `retry_failed` only attacks that ended in an error, with what was measured of their targets.
     """
     events = events or Events()
     directory = RunDirectory(where)
     with directory.locked():
         before = directory.manifest if directory.exists else None
         if before is not None:
-            _refuse_another(scenario, before, where)
-            if before["state"] == "finished" and (done := _finished(scenario, directory, limit)) is not None:
+            _refuse_another(scenario, limit, before, where)
+            if restart:
+                directory.clear()
+                before = None
+            elif retry_failed:
+                _forget_failed(directory)
+        if before is not None:
+            done = _finished(scenario, directory, limit) if before["state"] == "finished" else None
+            if done is not None:
                 return done
         return _run(scenario, directory, before, scenario_text, jobs, limit, argv, events)
 
@@ -109,7 +119,7 @@ def _run(
     from testbed.manifest import describe
 
     world = build(scenario, limit=limit, threads=None if before is None else int(before["threads"]))
-    manifest = describe(world, argv, before["started"] if before else _now())
+    manifest = describe(world, argv, before["started"] if before else _now()) | {"limit": limit}
     if before is not None:
         _refuse_changes(manifest, before, directory.path)
     directory.prepare(scenario_text if scenario_text is not None else scenario.to_yaml())
@@ -122,8 +132,34 @@ def _run(
     except BaseException:
         directory.write_manifest({**manifest, "state": "failed"})
         raise
+    _in_plan_order(world, directory)
     directory.write_manifest({**manifest, "state": "finished", "finished": _now()})
     return Summary(directory, failed)
+
+
+def _forget_failed(directory: RunDirectory) -> None:
+    """Drop attacks that failed, and every ranking of their targets: controls are as long as the attacks' texts."""
+    records = directory.recover()
+    failed = {
+        record.key for record in records if isinstance(record, AttackRecord) and record.status == "error"
+    }
+    targets = {record.target for record in records if record.key in failed}
+    directory.rewrite(
+        record
+        for record in records
+        if record.key not in failed and (isinstance(record, AttackRecord) or record.target not in targets)
+    )
+
+
+def _in_plan_order(world: World, directory: RunDirectory) -> None:
+    """Lines stand in plan order already, unless some were forgotten and done again."""
+    order = {
+        key: place for place, key in enumerate(key for trial in world.plan.trials for key in trial.lines)
+    }
+    records = directory.recover()
+    places = [order[record.key] for record in records]
+    if places != sorted(places):
+        directory.rewrite(sorted(records, key=lambda record: order[record.key]))
 
 
 def _work(
@@ -184,6 +220,8 @@ def _map(
             yield from pool.map(_perform_in_worker, trials, [dict(found)] * len(trials))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for child in active_children():
+                child.terminate()
             raise
 
 
@@ -244,12 +282,14 @@ def _perform_in_worker(trial: Trial, found: Found) -> Done:
     return perform(world, trial, found, lambda step, best: told.put((trial.key, step, best)))
 
 
-def _refuse_another(scenario: Scenario, before: Mapping[str, Any], where: Path) -> None:
+def _refuse_another(scenario: Scenario, limit: int | None, before: Mapping[str, Any], where: Path) -> None:
     if before.get("scenario_hash") != scenario.hash:
         raise UserError(
-            f"{where}: holds a run of another scenario ({before.get('name')}, {before.get('scenario_hash')}); "
-            "choose another --out, or remove the folder"
+            f"{where}: holds a run of another scenario ({before.get('name')}, {before.get('scenario_hash')}; options "
+            f"such as --seed, --device and --threads are part of a scenario); choose another --out"
         )
+    if before.get("limit") != limit:
+        raise UserError(f"{where}: was begun with --limit {before.get('limit')}; choose another --out")
 
 
 def _refuse_changes(now: Mapping[str, Any], before: Mapping[str, Any], where: Path) -> None:

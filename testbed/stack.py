@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
-
-import networkx as nx
+from typing import TYPE_CHECKING, Any
 
 from testbed.catalog import Catalog
 from testbed.protocols import Batched, Context, Editable, Priced, Stage
 from testbed.seeds import derive
 from testbed.types import Intervention, Request, Situation, Slate, StageTrace, Usage
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 SOURCE = "source"
 
@@ -64,6 +65,8 @@ class Stack:
     """A directed acyclic graph of stages over one catalog. Immutable; the last stage's slate is the answer."""
 
     def __init__(self, catalog: Catalog, nodes: Sequence[Node], seed: int = 0) -> None:
+        import networkx as nx  # takes 0.2 s, which checking a scenario need not wait for
+
         self.catalog, self.seed = catalog, seed
         by_name = {node.name: node for node in nodes}
         self.graph = graph_of((node.name, node.inputs) for node in nodes)
@@ -177,6 +180,8 @@ class OverAllowance(Exception):
 
 def graph_of(edges: Iterable[tuple[str, Sequence[str]]]) -> nx.DiGraph:
     """The graph of (stage, inputs) pairs. ValueError for unknown inputs, duplicates and cycles."""
+    import networkx as nx
+
     graph = nx.DiGraph()
     graph.add_node(SOURCE)
     wanted = list(edges)

@@ -44,14 +44,20 @@ class RunDirectory:
         """Keep other processes from writing here; UserError when one does already."""
         from filelock import FileLock, Timeout
 
-        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / LOCK)
         try:
-            with FileLock(self.path / LOCK, timeout=0):
-                yield
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=0)
         except Timeout:
             raise UserError(
                 f"{self.path}: another process is running here; wait for it or choose another --out"
             ) from None
+        except OSError as fault:
+            raise UserError(f"{self.path}: cannot be a run directory: {fault.strerror or fault}") from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -92,6 +98,17 @@ class RunDirectory:
         with file.open("rb+") as stream:
             stream.truncate(whole)
         return records
+
+    def clear(self) -> None:
+        """Remove what a run has written here, and nothing else."""
+        for name in (MANIFEST, SCENARIO, TRIALS, TIMINGS, TABLES, PARQUET, REPORT):
+            (self.path / name).unlink(missing_ok=True)
+        for trace in (self.path / TRACES).glob("*.jsonl"):
+            trace.unlink()
+
+    def rewrite(self, records: Iterable[Record]) -> None:
+        """Put other records in the place of those on file, all or nothing."""
+        write_text(self.path / TRIALS, "".join(to_line(record) + "\n" for record in records))
 
     def append(self, records: Iterable[Record]) -> None:
         """Add lines and hand them to the operating system."""

@@ -56,7 +56,7 @@ class Renderer:
 
 def _one_line(text: str) -> str:
     """Line breaks would let one field pose as the next."""
-    return " ".join(text.splitlines()) if "\n" in text or "\r" in text else text
+    return " ".join(text.splitlines())
 
 
 def list_messages(system: str, products: str, request: str) -> Messages:

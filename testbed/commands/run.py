@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from testbed.commands.options import AS_JSON, SCENARIO, SET, overrides, print_json
+from testbed.errors import UserError, visible
 
 if TYPE_CHECKING:
     from testbed.api import Result
@@ -30,6 +31,7 @@ INTERRUPTED = 130
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of each process.")
 @click.option("--dry-run", is_flag=True, help="Count trials and estimate the cost; run nothing.")
 @click.option("--restart", is_flag=True, help="Forget what an earlier run with this scenario has done.")
+@click.option("--retry-failed", is_flag=True, help="Do attacks again that ended in an error.")
 @click.option(
     "--fail-if",
     "gates",
@@ -49,6 +51,7 @@ def command(
     threads: int | None,
     dry_run: bool,
     restart: bool,
+    retry_failed: bool,
     gates: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -65,10 +68,10 @@ def command(
     if dry_run:
         _estimate(experiment, limit, as_json)
         return
-    from testbed.api import run
+    from testbed.api import run, run_folder
     from testbed.commands.progress import watching
 
-    where = out or Path("runs") / _folder(experiment, limit)
+    where = out or run_folder(experiment, limit)
     try:
         with watching(experiment.name) as events:
             result = run(
@@ -78,20 +81,26 @@ def command(
                 jobs=jobs,
                 limit=limit,
                 restart=restart,
+                retry_failed=retry_failed,
                 argv=sys.argv[1:],
                 events=events,
             )
     except KeyboardInterrupt:
         click.echo(f"interrupted; the same command goes on from {where}", err=True)
         raise SystemExit(INTERRUPTED) from None
-    results = [evaluate(condition, result.tables) for condition in conditions]
-    crossed = [gate.as_json() for gate in results if gate.crossed]
+    crossed: list[dict[str, Any]] = []
+    unclear: list[UserError] = []
+    for condition in conditions:
+        try:
+            found = evaluate(condition, result.tables)
+        except UserError as fault:
+            unclear.append(fault)
+        else:
+            crossed += [found.as_json()] if found.crossed else []
     _tell(result, crossed, as_json)
-    raise SystemExit(3 if crossed else 1 if result.failed else 0)
-
-
-def _folder(experiment: Scenario, limit: int | None) -> str:
-    return f"{experiment.name}-{experiment.hash[:6]}" + (f"-limit{limit}" if limit else "")
+    for problem in unclear:
+        click.echo(str(problem), err=True)
+    raise SystemExit(2 if unclear else 3 if crossed else 1 if result.failed else 0)
 
 
 def _estimate(experiment: Scenario, limit: int | None, as_json: bool) -> None:
@@ -121,6 +130,6 @@ def _tell(result: Result, crossed: list[dict[str, Any]], as_json: bool) -> None:
         click.echo(result.verdict["sentence"])
         click.echo(f"report: {result.report}")
     for key in result.failed:
-        click.echo(f"failed: {key}: {result.notes.get(key, '')}", err=True)
+        click.echo(f"failed: {visible(key)}: {visible(result.notes.get(key, ''))}", err=True)
     for gate in crossed:
         click.echo(f"gate crossed: {gate['gate']} (it is {gate['value']:.3f})", err=True)

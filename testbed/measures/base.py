@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
-Values = np.ndarray[tuple[int], np.dtype[np.float64]]
+Values: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.float64]]"
 """(n,) float64; nan where the measure is not defined (never a stand-in value)."""
 
 Section = Literal["level", "quality", "effect", "harm", "order"]
@@ -54,11 +55,17 @@ class Measure:
         return self.name
 
 
+def _undefined(seen: Sequence[Seen]) -> Values:
+    import numpy as np
+
+    return np.full(len(seen), np.nan)
+
+
 @dataclass(frozen=True, repr=False)
 class Level(Measure):
     """A number for one ranking. `function`: rankings → (n,) values."""
 
-    function: Callable[[Sequence[Seen]], Values] = lambda seen: np.full(len(seen), np.nan)
+    function: Callable[[Sequence[Seen]], Values] = _undefined
 
     def of(self, seen: Sequence[Seen]) -> Values:
         """(n,) values; nan where undefined."""
@@ -93,6 +100,8 @@ class Paired(Measure):
 
     def effect(self, before: Sequence[Seen], after: Sequence[Seen]) -> Values:
         """(n,) values; nan where undefined."""
+        import numpy as np
+
         return np.array([self.function(*pair) for pair in zip(before, after, strict=True)], dtype=np.float64)
 
 
@@ -103,4 +112,10 @@ class Summary(Measure):
 
 def each(function: Callable[[Seen], float]) -> Callable[[Sequence[Seen]], Values]:
     """The function of a `Level` from a function of one ranking."""
-    return lambda seen: np.array([function(one) for one in seen], dtype=np.float64)
+
+    def values(seen: Sequence[Seen]) -> Values:
+        import numpy as np
+
+        return np.array([function(one) for one in seen], dtype=np.float64)
+
+    return values

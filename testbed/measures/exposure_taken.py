@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from testbed.measures.base import Paired, Seen
 from testbed.measures.exposure import at_rank
 
@@ -28,6 +26,8 @@ EXPOSURE_TAKEN = Paired("exposure_taken", "harm", None, False, _total, signed=Tr
 
 def gini(amounts: Sequence[float]) -> float:
     """Gini coefficient of amounts ≥ 0: 0 when all lose alike, near 1 when one loses all; nan for nothing."""
+    import numpy as np
+
     sizes = np.sort(np.asarray(amounts, dtype=np.float64))
     total = sizes.sum()
     if not len(sizes) or total <= 0:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from testbed.measures.base import Paired, Seen
 
 
@@ -14,6 +12,8 @@ def tau(before: tuple[str, ...], after: tuple[str, ...]) -> float:
 
     No ties, so τ = 1 − 4 · inversions / (n (n − 1)).
     """
+    import numpy as np
+
     place = {item: position for position, item in enumerate(after)}
     order = np.array([place[item] for item in before if item in place])
     n = len(order)

@@ -6,8 +6,6 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 
-import numpy as np
-
 from testbed.measures.base import Summary
 
 POSITION_BIAS = Summary("position_bias", "order", (0, 1))
@@ -35,6 +33,8 @@ def position_bias(slots: Sequence[tuple[int, int]]) -> float:
     one slot is favoured and orders are shuffled, so β² is estimated without bias; it is cut at 0. Winners are
     grouped by pool size and the β² averaged by N. (Cramér's V, bias-corrected as in Bergsma 2013.)
     """
+    import numpy as np
+
     groups: defaultdict[int, list[int]] = defaultdict(list)
     for slot, size in slots:
         groups[size].append(slot)
@@ -56,6 +56,8 @@ def rank_variance(ranks: Sequence[Sequence[int | None]]) -> float:
 
     `ranks`: per request, per order. nan when no request has two listed ranks.
     """
+    import numpy as np
+
     variances = [
         float(np.var(listed, ddof=1))
         for per_order in ranks

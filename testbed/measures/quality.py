@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-import numpy as np
-
 from testbed.measures.base import Level, Seen, Values
 
 UNBOUNDED = frozenset({"NumQ", "NumRel", "NumRet", "NumRelRet", "SDCG", "INST", "INSQ", "BPM"})
@@ -33,6 +31,8 @@ def evaluate(measure: Any, seen: Sequence[Seen]) -> Values:
 
     Unlisted items are absent from the run; scores handed over fall with the rank, so ties cannot arise.
     """
+    import numpy as np
+
     found = np.full(len(seen), np.nan)
     judged = {
         str(row): dict(one.relevance)
@@ -65,7 +65,7 @@ def _parsed(name: str) -> Any:
         raise ValueError(str(error)) from None
     if cutoff is not None and cutoff < 1:
         raise ValueError("the cutoff must be at least 1")
-    if not _provider().supports(measure):
+    if not any(provider.supports(measure) for provider in _provider().providers):
         raise ValueError("ir-measures has no installed provider for it")
     return measure
 

@@ -163,6 +163,12 @@ def _notes(run: Run, best: Mapping[str, int | None]) -> list[str]:
         for attack in run.attacks
         if attack.status == "error"
     ]
+    notes += [
+        f"The attack on {attack.target} with seed {attack.seed} wrote nothing (ended by: {attack.stopped}); "
+        "its attack arm is the clean arm."
+        for attack in run.attacks
+        if attack.status == "ok" and not attack.text
+    ]
     failed = sum(one.status == "error" for one in run.evaluations)
     if failed:
         notes.append(f"{failed} rankings failed and are left out of every estimate; `statuses` counts them.")

@@ -88,7 +88,8 @@ def power_table(run: Run, rows: Sequence[Row]) -> list[dict[str, Any]]:
 def _sentence(run: Run, found: dict[str, Any]) -> str:
     main = found["pooled"][MEAN]
     if main is None:
-        return "No attack was measured."
+        failed = sum(record.status == "error" for record in run.attacks)
+        return f"The attack failed in {_count(failed, 'search')}." if failed else "No attack was measured."
     measure = found["measure"]
     depth = measure.partition("@")[2]
     what = "the chance of rank 1" if depth == "1" else f"the chance of a place in the top {depth}"
@@ -121,4 +122,5 @@ def _points(effect: dict[str, Any]) -> str:
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    plural = noun + ("es" if noun.endswith("ch") else "s")
+    return f"{number} {noun if number == 1 else plural}"

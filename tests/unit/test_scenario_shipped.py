@@ -22,7 +22,8 @@ except UserError as error:
     code = error.exit_code
 else:
     code = 0
-print([name for name in ("torch", "transformers", "faiss", "scipy", "networkx") if name in sys.modules])
+HEAVY = ("torch", "transformers", "faiss", "scipy", "numpy", "networkx")
+print([name for name in HEAVY if name in sys.modules])
 sys.exit(code)
 """
 
