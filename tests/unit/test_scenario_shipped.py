@@ -74,6 +74,23 @@ def test_a_malformed_scenario_is_answered_at_once_and_nothing_heavy_is_imported(
     )  # 0.25 on a quiet machine; 0.5 is the promise
 
 
+def test_the_command_answers_a_malformed_scenario_without_anything_heavy(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.yaml"
+    text = (SCENARIOS / "coffee_sts.yaml").read_text()
+    broken.write_text(text.replace("tokens: 20", "tokenz: 20"))
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "testbed.cli", "check", str(broken)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "attack.tokenz: unknown key 'tokenz'; did you mean 'tokens'?" in done.stderr
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "testbed.scenario.checks" in imported
+    assert not imported & {"torch", "transformers", "faiss", "scipy", "numpy", "networkx"}
+
+
 def test_a_right_scenario_is_read_without_anything_heavy() -> None:
     done, _ = answer(SCENARIOS / "coffee_sts.yaml")
     assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
