@@ -61,7 +61,7 @@ class GCG(AttackPlugin):
     """Repeated to fill the length, or a whole text to start from. Where it does not survive in place, neutral
     words are tried in its stead."""
     ascii_only: bool = True
-    """Whether the text may hold printable ASCII characters only."""
+    """Whether the text is made of ASCII tokens only."""
     banned_words: tuple[str, ...] = ()
     """Words that must not appear in the text, ignoring case."""
 

@@ -31,7 +31,7 @@ class LanguageModelRecommender(StagePlugin):
     order: Literal["shuffled", "fixed"] = "shuffled"
     """Shuffled by the situation's order, or as the stage before ranked them."""
     system: str = SYSTEM
-    """The system message, before the products and the request; empty for none."""
+    """The system message, before the products and the request."""
     opening: str = "Here are my recommendations:\n1."
     """How the assistant's answer is made to start."""
     request_template: str = "{request}"

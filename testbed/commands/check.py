@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from testbed.commands.options import AS_JSON, SCENARIO, SET, overrides, print_json
+
+if TYPE_CHECKING:
+    from testbed.errors import UserError
 
 
 @click.command("check")
@@ -18,23 +22,31 @@ def command(scenario: Path, settings: tuple[str, ...], as_json: bool) -> None:
 
     Faults are printed as `file:line:column: path: message` and the exit code is 2.
     """
-    import dataclasses
-
-    from testbed.errors import ScenarioError
+    from testbed.errors import UserError
     from testbed.scenario import load
     from testbed.world import load_catalog
 
     try:
         experiment = load(scenario, overrides(settings))
         catalog = load_catalog(experiment)
-    except ScenarioError as error:
+    except UserError as error:
         if not as_json:
             raise
-        print_json(
-            {"schema": 1, "ok": False, "faults": [dataclasses.asdict(fault) for fault in error.faults]}
-        )
+        print_json({"schema": 1, "ok": False, "faults": _faults(error)})
         raise SystemExit(error.exit_code) from None
     if as_json:
         print_json({"schema": 1, "ok": True, "name": experiment.name, "hash": experiment.hash, "faults": []})
     else:
         click.echo(f"{scenario}: fine ({experiment.name}, {experiment.hash}; {len(catalog)} items)")
+
+
+def _faults(error: UserError) -> list[dict[str, Any]]:
+    """Faults of a scenario with their places; of anything else the messages alone, a catalog's one a line."""
+    import dataclasses
+
+    from testbed.errors import CatalogError, ScenarioError
+
+    if isinstance(error, ScenarioError):
+        return [dataclasses.asdict(fault) for fault in error.faults]
+    messages = str(error).splitlines() if isinstance(error, CatalogError) else [str(error)]
+    return [{"message": message} for message in messages]

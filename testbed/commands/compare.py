@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
-from testbed.commands.options import AS_JSON, print_json
+from testbed.commands.options import AS_JSON, print_json, say_bounds
+from testbed.errors import visible
 
 
 @click.command("compare")
@@ -17,23 +20,62 @@ from testbed.commands.options import AS_JSON, print_json
 def command(runs: tuple[Path, ...], measures: tuple[str, ...], everything: bool, as_json: bool) -> None:
     """Compare RUNS with the first of them: differences with intervals, paired by request and order."""
     from testbed.compare import compare
-    from testbed.tables import read_manifest
+    from testbed.store import RunDirectory
 
+    opened = [RunDirectory.open(path) for path in runs]
     found = compare(runs, measures=measures)
-    named = set(measures) or set(read_manifest(runs[0]).get("measures", ()))
     if as_json:
         print_json(found)
         return
-    header = (
-        f"{'run':<28} {'measure':<12} {'target':<20} {'arm':<14} {'base':>7} {'run':>7} {'diff':>8}  interval"
+    for name, shared in _identical(runs, [one["run"] for one in found["runs"]]):
+        click.echo(
+            f"run {visible(name)}: identical rankings to {visible(found['base']['run'])} "
+            f"in all {shared} test rankings that both have"
+        )
+    named = set(measures) or set(opened[0].manifest.get("measures", ()))
+    rows = [row for row in found["rows"] if everything or row["measure"] in named]
+    _print("levels: the value under an arm", [row for row in rows if row["against"] is None])
+    _print("effects: an arm against another", [row for row in rows if row["against"] is not None])
+
+
+def _identical(runs: Sequence[Path], names: Iterable[str]) -> Iterator[tuple[str, int]]:
+    """(name, shared test rankings) of every run that ranks as the first does wherever both rank."""
+    base = _rankings(runs[0])
+    for path, name in zip(runs[1:], names, strict=True):
+        other = _rankings(path)
+        shared = base.keys() & other.keys()
+        if shared and all(base[key] == other[key] for key in shared):
+            yield name, len(shared)
+
+
+def _rankings(path: Path) -> dict[str, tuple[str, ...]]:
+    from testbed.records import EvaluationRecord, iter_records
+
+    return {
+        record.key: record.ranking
+        for record in iter_records(path / "trials.jsonl")
+        if isinstance(record, EvaluationRecord) and record.split == "test" and record.status != "error"
+    }
+
+
+def _print(heading: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    if not rows:
+        return
+    click.echo()
+    click.secho(heading, bold=True)
+    click.secho(
+        f"{'run':<28} {'measure':<14} {'target':<20} {'arm':<14} {'against':<14} "
+        f"{'base':>8} {'run':>8} {'diff':>8}  interval",
+        bold=True,
     )
-    click.secho(header, bold=True)
-    for row in found["rows"]:
-        if row["measure"] not in named and not everything:
-            continue
-        bounds = "" if row["low"] is None else f"[{row['low']:+.3f}, {row['high']:+.3f}]"
+    for row in rows:
         mark = " *" if row.get("p_holm") is not None and row["p_holm"] < 0.05 else ""
         click.echo(
-            f"{row['run']:<28} {row['measure']:<12} {row['target']:<20} {row['arm']:<14} "
-            f"{row['base_value']:>7.3f} {row['run_value']:>7.3f} {row['estimate']:>+8.3f}  {bounds}{mark}"
+            f"{visible(row['run']):<28} {visible(row['measure']):<14} {visible(row['target']):<20} "
+            f"{visible(row['arm']):<14} {visible(row['against'] or '-'):<14} {_number(row['base_value'])} "
+            f"{_number(row['run_value'])} {_number(row['estimate'], '+')}  {say_bounds(row)}{mark}"
         )
+
+
+def _number(value: float | None, sign: str = "") -> str:
+    return f"{'':>8}" if value is None else f"{value:>{sign}8.3f}"

@@ -27,9 +27,10 @@ def command(kind: str | None, as_json: bool) -> None:
 
 def _entries(kind: str) -> list[dict[str, str]]:
     if kind == "measures":
-        from testbed import measures
+        from testbed.measures.names import names
+        from testbed.measures.names import summary as line_on
 
-        return [{"name": name, "summary": measures.parse(name).section} for name in measures.names()]
+        return [{"name": name, "summary": line_on(name)} for name in names()]
     from testbed.errors import PluginError
     from testbed.registry import installed
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +27,11 @@ SET = click.option(
 def print_json(data: object) -> None:
     """Print JSON on standard output."""
     click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def say_bounds(row: Mapping[str, Any]) -> str:
+    """`[low, high]` of a row of tables.json; '' where no interval can be given."""
+    return "" if row["low"] is None else f"[{row['low']:+.3f}, {row['high']:+.3f}]"
 
 
 def overrides(

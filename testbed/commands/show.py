@@ -1,18 +1,21 @@
-"""`testbed show`: a run's answer, a scenario's plan, or a plug-in's options."""
+"""`testbed show`: a run's answer, a scenario's plan, a plug-in's options, or a measure."""
 
 from __future__ import annotations
 
 import inspect
+import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from testbed.commands.options import AS_JSON, print_json
-from testbed.errors import UnknownNameError, hinted
+from testbed.commands.options import AS_JSON, print_json, say_bounds
+from testbed.errors import UnknownNameError, UserError, hinted, visible
 
 if TYPE_CHECKING:
     from testbed.protocols import Plugin
+    from testbed.store import RunDirectory
 
 KINDS = ("stages", "attacks", "objectives", "catalogs")
 
@@ -22,27 +25,33 @@ KINDS = ("stages", "attacks", "objectives", "catalogs")
 @click.option("--all", "everything", is_flag=True, help="All measures of a run, not only its scenario's.")
 @AS_JSON
 def command(what: str, everything: bool, as_json: bool) -> None:
-    """Show WHAT: a run directory, a scenario file, or a plug-in by name (`gcg` or `attacks/gcg`)."""
+    """Show WHAT: a run directory, a scenario file, or a plug-in or measure by name.
+
+    A name may have its kind before it: `gcg` or `attacks/gcg`, `lift@1` or `measures/lift@1`.
+    """
     path = Path(what)
     if path.is_dir():
         _show_run(path, everything, as_json)
     elif path.is_file():
         _show_scenario(path, as_json)
     else:
-        _show_plugin(what, as_json)
+        _show_named(what, as_json)
 
 
 def _show_run(path: Path, everything: bool, as_json: bool) -> None:
     from testbed.store import RunDirectory
     from testbed.tables import read_manifest, tables_of
 
-    RunDirectory.open(path)
+    run = RunDirectory.open(path)
+    manifest = read_manifest(path)
+    if not as_json and manifest.get("state") != "finished":
+        click.echo(_unfinished(run, manifest))
     tables = tables_of(path)
-    wanted = set(read_manifest(path).get("measures", ()))
+    wanted = set(manifest.get("measures", ()))
     if as_json:
         print_json(tables)
         return
-    click.echo(tables["verdict"]["sentence"])
+    click.echo(visible(tables["verdict"]["sentence"]))
     click.echo()
     header = f"{'measure':<12} {'target':<22} {'arm':<14} {'against':<14} {'estimate':>9}  interval"
     click.secho(header, bold=True)
@@ -50,11 +59,28 @@ def _show_run(path: Path, everything: bool, as_json: bool) -> None:
         if row["selection"] != "mean" or row["estimate"] is None or not row["against"]:
             continue
         if everything or row["measure"] in wanted:
-            bounds = "" if row["low"] is None else f"[{row['low']:+.3f}, {row['high']:+.3f}]"
             click.echo(
-                f"{row['measure']:<12} {_plain(row['target']):<22} {row['arm']:<14} "
-                f"{row['against'] or '':<14} {row['estimate']:>+9.3f}  {bounds}"
+                f"{visible(row['measure']):<12} {visible(row['target']):<22} {visible(row['arm']):<14} "
+                f"{visible(row['against']):<14} {row['estimate']:>+9.3f}  {say_bounds(row)}"
             )
+
+
+def _unfinished(run: RunDirectory, manifest: Mapping[str, Any]) -> str:
+    """How far a run got; the state alone where its manifest does not say how much there is to do."""
+    from testbed.plan import SEEDED
+    from testbed.records import EvaluationRecord, iter_records
+
+    state = visible(str(manifest.get("state")))
+    try:
+        splits, seeds = manifest["splits"], len(manifest["seeds"])
+        arms = sum(seeds if arm in SEEDED else 1 for arm in manifest["arms"])
+        cells = len(splits["test"]) * arms + len(splits.get("validate", ())) * (1 + seeds)
+        total = cells * max(1, len(manifest["targets"]))
+    except (KeyError, TypeError, AttributeError):
+        return f"unfinished ({state})"
+    file = run.path / "trials.jsonl"
+    done = sum(isinstance(one, EvaluationRecord) for one in iter_records(file)) if file.is_file() else 0
+    return f"unfinished: {done} of {total} rankings so far ({state})"
 
 
 def _show_scenario(path: Path, as_json: bool) -> None:
@@ -72,8 +98,36 @@ def _show_scenario(path: Path, as_json: bool) -> None:
         click.echo(f"# {key.replace('_', ' ')}: {value if value is not None else 'not known beforehand'}")
 
 
-def _show_plugin(what: str, as_json: bool) -> None:
-    plugin, kind, name = _find(what)
+def _show_named(what: str, as_json: bool) -> None:
+    kind, _, name = what.rpartition("/")
+    found = _find(kind, name) if kind != "measures" else None
+    if found:
+        _show_plugin(*found, as_json)
+    elif kind in ("", "measures"):
+        _show_measure(what, name, as_json)
+    else:
+        raise _unknown(what, name)
+
+
+def _show_measure(what: str, name: str, as_json: bool) -> None:
+    from testbed.measures.names import parse, summary
+
+    try:
+        measure, about = parse(name), summary(name)
+    except UserError:
+        if what != name:
+            raise
+        raise _unknown(what, name) from None
+    if as_json:
+        print_json(
+            {"schema": 1, "kind": "measures", "name": name, "section": measure.section, "summary": about}
+        )
+        return
+    click.secho(f"measures/{name}", bold=True)
+    click.echo(f"{about}\nsection: {measure.section}")
+
+
+def _show_plugin(plugin: type[Plugin], kind: str, name: str, as_json: bool) -> None:
     options = [
         {
             "name": field_name,
@@ -96,21 +150,23 @@ def _show_plugin(what: str, as_json: bool) -> None:
         default = "required" if option["required"] else f"default {option['default']!r}"
         click.echo(f"\n  {option['name']} ({default})")
         if option["about"]:
-            click.echo(f"      {option['about']}")
+            click.echo(textwrap.indent(str(option["about"]), " " * 6))
 
 
-def _find(what: str) -> tuple[type[Plugin], str, str]:
+def _find(kind: str, name: str) -> tuple[type[Plugin], str, str] | None:
     from testbed.registry import installed
 
-    registry = installed()
-    wanted, _, name = what.rpartition("/")
-    known = {f"{kind}/{entry}": (kind, entry) for kind in KINDS for entry in registry.names(kind)}
-    for kind, entry in known.values():
-        if entry == name and (not wanted or wanted == kind):
-            return registry.get(kind, entry), kind, entry
-    names = [entry for _, entry in known.values()]
-    raise UnknownNameError(hinted(f"{what!r} is no run directory, scenario file or plug-in", name, names))
+    for group in (kind,) if kind else KINDS:
+        if group in KINDS and name in installed().names(group):
+            return installed().get(group, name), group, name
+    return None
 
 
-def _plain(value: Any) -> str:
-    return "".join(char if char.isprintable() else "?" for char in str(value))
+def _unknown(what: str, name: str) -> UserError:
+    from testbed.measures.names import names
+    from testbed.registry import installed
+
+    known = [*(entry for kind in KINDS for entry in installed().names(kind)), *names()]
+    return UnknownNameError(
+        hinted(f"{what!r} is no run directory, scenario file, plug-in or measure", name, known)
+    )

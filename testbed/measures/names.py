@@ -51,6 +51,46 @@ CUT: dict[str, tuple[Callable[[int], Measure], int | None]] = {
 """Families with a cutoff, and the cutoff meant when none is written; None: one must be written."""
 QUALITY = ("nDCG@10", "RR", "AP", "P@1", "P@5", "R@10", "Success@1", "Success@5")
 
+SUMMARIES = {
+    "top": "Share of rankings with the target among the first {k}.",
+    "lift": "How much more often the target is among the first {k}: top@{k} after - before.",
+    "violation": "Share of rankings with an item among the first {k} that breaks a constraint of the request.",
+    "harm": "How much worse the others are ranked: their nDCG@{k} before - after, target taken out.",
+    "utility_loss": "What the user loses: nDCG@{k} before - after, target included.",
+    "promoted": "Share of pairs in which the target's rank improved; entering the list counts.",
+    "demoted": "Share of pairs in which the target's rank worsened; dropping out counts.",
+    "unchanged": "Share of pairs in which the target's rank stayed.",
+    "net": "Share of pairs promoted - share of pairs demoted.",
+    "entered": "Share of pairs in which the target was unlisted before and is listed after.",
+    "dropped": "Share of pairs in which the target was listed before and is unlisted after.",
+    "exposure": "How much the target is seen: 1 / log2(1 + rank), 0 when unlisted.",
+    "target_RR": "1 / rank of the target, 0 when unlisted.",
+    "margin": "Target's score - best other score, in the last stage's units.",
+    "listed": "Share of rankings that hold the target at all.",
+    "kendall": "Kendall's tau between before and after over the items other than the target.",
+    "exposure_taken": "Exposure that all rivals together lost.",
+    "position_bias": "Share of the choices that the slot decides, not the content.",
+    "rank_variance": "Variance of the target's rank over orders within a request.",
+    "nDCG": "Quality of the first {k} against graded judgements; 1 is the best order there is.",
+    "RR": "1 / rank of the first relevant item.",
+    "AP": "Average precision: mean of the precisions at the ranks of the relevant items.",
+    "P": "Share of the first {k} that are relevant.",
+    "R": "Share of the relevant items that are among the first {k}.",
+    "Success": "Share of rankings with a relevant item among the first {k}.",
+}
+"""A line for people on each family (formulas: docs/measures.md)."""
+
+
+def summary(name: str) -> str:
+    """One line on what a measure says. UserError for an unknown name."""
+    parse(name)
+    family, _, cutoff = name.partition("@")
+    k = cutoff or (CUT[family][1] if family in CUT else None)
+    text = SUMMARIES.get(family, "")
+    if not text or (k is None and "{k}" in text):
+        return "Ranking quality against the judgements, computed by ir-measures."
+    return text.format(k=k)
+
 
 def names() -> tuple[str, ...]:
     """Names to show people; any whole cutoff from 1 is taken, and any measure of ir-measures."""

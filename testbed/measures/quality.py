@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -54,6 +55,9 @@ def evaluate(measure: Any, seen: Sequence[Seen]) -> Values:
 def _parsed(name: str) -> Any:
     import ir_measures
 
+    head, at, written = name.rpartition("@")
+    if at and ")" not in written and not re.fullmatch(r"[1-9]\d{0,8}", written.strip(), re.ASCII):
+        raise ValueError(f"a cutoff is a whole number from 1; did you mean {f'{head}@10'!r}?")
     try:
         measure = ir_measures.parse_measure(name)
         cutoff = measure.params.get("cutoff")
@@ -61,10 +65,14 @@ def _parsed(name: str) -> Any:
         if cutoff is None and needed is not None and needed.required:
             raise ValueError(f"it takes a cutoff; did you mean {f'{name}@10'!r}?")
         measure.validate_params()
-    except (ValueError, NameError, AssertionError, KeyError, TypeError, RecursionError, MemoryError) as error:
+    except ValueError as error:
+        if "problem parsing" in str(error):  # followed by what Python's parser says
+            raise ValueError("it is written NAME, NAME@10 or NAME(parameter=value)@10") from None
+        raise
+    except (NameError, AssertionError, KeyError, TypeError, RecursionError, MemoryError) as error:
         raise ValueError(str(error)) from None
-    if cutoff is not None and cutoff < 1:
-        raise ValueError("the cutoff must be at least 1")
+    if cutoff is not None and cutoff < 1:  # written as a parameter
+        raise ValueError("a cutoff is a whole number from 1")
     if not any(provider.supports(measure) for provider in _provider().providers):
         raise ValueError("ir-measures has no installed provider for it")
     return measure

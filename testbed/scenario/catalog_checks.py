@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def faults(scenario: Scenario, catalog: Catalog, source: Source | None) -> list[Fault]:
     """Every fault, in the order of the scenario; empty when the catalog has all that is asked of it."""
     places = source or Source("")
-    checks = (_targets, _field, _requests, _counts, _slots, _honest)
+    checks = (_targets, _field, _requests, _counts, _slots, _honest, _judged)
     found = [places.fault_at(*fault) for check in checks for fault in check(scenario, catalog)]
     return sorted(found, key=lambda fault: (fault.file, fault.line, fault.column))
 
@@ -95,6 +95,26 @@ def _honest(scenario: Scenario, catalog: Catalog) -> Iterator[Found]:
                 f"{catalog.name} has no honest text for {shown(item)}",
                 "leave the arm honest_text out",
             )
+
+
+def _judged(scenario: Scenario, catalog: Catalog) -> Iterator[Found]:
+    """Judgements for measures that need them, unless the measures are those that come by default.
+
+    Defaults written out are let through like defaults left out: a stored scenario spells out all of them.
+    """
+    from testbed.measures import Change, parse
+    from testbed.scenario.model import ATTACK_MEASURES, MEASURES
+
+    if scenario.measures in (MEASURES, ATTACK_MEASURES):
+        return
+    if any(grade > 0 for grades in catalog.judgements.values() for grade in grades.values()):
+        return
+    for index, name in enumerate(scenario.measures):
+        measure = parse(name)
+        level = measure.level if isinstance(measure, Change) else measure
+        if level.section == "quality":
+            message = f"{catalog.name} has no judgements, which {name} needs"
+            yield ("measures", index), message, "leave the measure out"
 
 
 def _splits(scenario: Scenario) -> Iterator[tuple[str, Split]]:

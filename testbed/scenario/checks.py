@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 
@@ -47,6 +48,30 @@ def threat_needs(scenario: Scenario, plugins: Plugins) -> Iterator[Found]:
     """Targets are written to, so somebody has to say where."""
     if scenario.targets is not None and scenario.threat is None and scenario.attack is None:
         yield ("targets",), "targets need a threat that names the field", "add threat: {field: ...}"
+
+
+def text_fits(scenario: Scenario, plugins: Plugins) -> Iterator[Found]:
+    """An attack that says how long its text is (an option `tokens`) stays within what the threat allows."""
+    allowed = scenario.threat.max_tokens if scenario.threat is not None else None
+    wanted = getattr(plugins.get(("attack",)), "tokens", None)
+    if allowed is not None and isinstance(wanted, int) and allowed < wanted:
+        message = f"the attack's text has {wanted} tokens, but only {allowed} are allowed"
+        yield ("threat", "max_tokens"), message, f"write attack.tokens: {allowed} or max_tokens: {wanted}"
+
+
+def machine_spelled(scenario: Scenario, plugins: Plugins) -> Iterator[Found]:
+    """Device and number format have a spelling that exists; whether the machine has them shows when it runs."""
+    from testbed.language.precision import DTYPES
+
+    device, dtype = scenario.machine.device, scenario.machine.dtype
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", device):
+        hint = did_you_mean(device, ("auto", "cpu", "cuda", "mps"))
+        message = f"unknown device {shown(device)}"
+        yield ("machine", "device"), message, hint or "known: auto, cpu, cuda, cuda:<number>, mps"
+    if dtype not in ("auto", *DTYPES):
+        hint = did_you_mean(dtype, ("auto", *DTYPES))
+        message = f"unknown number format {shown(dtype)}"
+        yield ("machine", "dtype"), message, hint or f"known: {listed(('auto', *DTYPES))}"
 
 
 def arms_need(scenario: Scenario, plugins: Plugins) -> Iterator[Found]:
@@ -120,6 +145,8 @@ def stack_joins(scenario: Scenario, plugins: Plugins) -> Iterator[Found]:
 CHECKS: Mapping[Check, frozenset[str]] = {
     attack_needs: frozenset({"attack", "threat", "targets"}),
     threat_needs: frozenset({"attack", "threat", "targets"}),
+    text_fits: frozenset({"attack", "threat"}),
+    machine_spelled: frozenset({"machine"}),
     arms_need: frozenset({"attack", "targets", "evaluate"}),
     splits_apart: frozenset({"hold_out", "optimise", "validate", "evaluate"}),
     stack_joins: frozenset({"stack"}),

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from testbed.errors import hinted, shown
 
@@ -56,11 +65,32 @@ def _slots(value: Any) -> str | tuple[int, ...]:
     raise ValueError(hinted(message, str(value), ["spread", "late"]))
 
 
-def _seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
-    for index, seed in enumerate(seeds):
-        if seed in seeds[:index]:
-            raise ValueError(f"the seed {seed} is listed twice")
+def _seeds(value: Any, validate: ValidatorFunctionWrapHandler) -> tuple[int, ...]:
+    """Wraps the check of the single seeds, so that one wrong seed does not hide another that is there twice."""
+    try:
+        seeds: tuple[int, ...] = validate(value)
+        wrong: list[InitErrorDetails] = []
+    except ValidationError as error:
+        seeds = tuple(filter(_whole, value)) if isinstance(value, list | tuple) else ()
+        wrong = [_again(detail) for detail in error.errors(include_url=False)]
+    twice = [seed for seed, times in Counter(seeds).items() if times > 1]
+    wrong += [
+        {"type": PydanticCustomError("value_error", f"the seed {seed} is listed twice"), "input": value}
+        for seed in twice
+    ]
+    if wrong:
+        raise ValidationError.from_exception_data("seeds", wrong)
     return seeds
+
+
+def _again(detail: ErrorDetails) -> InitErrorDetails:
+    """An error that pydantic found, in the shape in which it takes one."""
+    return {
+        "type": detail["type"],
+        "loc": detail["loc"],
+        "input": detail["input"],
+        "ctx": detail.get("ctx", {}),
+    }
 
 
 def _arm(arm: str) -> str:
@@ -75,4 +105,4 @@ Arm = Annotated[str, AfterValidator(_arm)]
 Slug = Annotated[str, AfterValidator(_slug)]
 Requests = Annotated[int | Literal["all"] | tuple[str, ...], BeforeValidator(_requests)]
 Slots = Annotated[Literal["spread", "late"] | tuple[int, ...], BeforeValidator(_slots)]
-Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(_seeds)]
+Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), WrapValidator(_seeds)]

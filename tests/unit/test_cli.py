@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from made_up_run import manifest, records
 from plugin_folders import announce, python
 
 from testbed.cli import COMMANDS, main
+from testbed.records import Record, to_line
 
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 QUICK = str(SCENARIOS / "quick.yaml")
@@ -40,6 +42,14 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
 def parsed(result: Result) -> Any:
     """The JSON that a command printed, and nothing else."""
     return json.loads(result.stdout, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+def write_run(name: str, made: list[Record], item: str = "a", **more: Any) -> None:
+    """A run directory in the current folder; `item` is what its item `a` is called."""
+    Path(name).mkdir()
+    lines, about = "".join(to_line(one) + "\n" for one in made), json.dumps(manifest(**more))
+    Path(name, "trials.jsonl").write_text(lines.replace('"a"', json.dumps(item)))
+    Path(name, "manifest.json").write_text(about.replace('"a"', json.dumps(item)))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -81,6 +91,16 @@ def test_list_as_json(ask: Ask, kind: str) -> None:
     assert all(set(entry) == wanted and entry["summary"] for entry in found[kind])
 
 
+def test_list_says_what_each_measure_is(ask: Ask) -> None:
+    found = {
+        entry["name"]: entry["summary"] for entry in parsed(ask("list", "measures", "--json"))["measures"]
+    }
+    assert found["lift@3"] == "How much more often the target is among the first 3: top@3 after - before."
+    assert found["harm"].startswith("How much worse the others are ranked: their nDCG@10 before - after")
+    assert len(set(found.values())) == len(found)
+    assert not [text for text in found.values() if "{" in text or "None" in text or "ir-measures" in text]
+
+
 def test_list_refuses_other_kinds(ask: Ask) -> None:
     result = ask("list", "attack")
     assert result.exit_code == 2
@@ -101,10 +121,68 @@ def test_show_a_plugin_as_json(ask: Ask) -> None:
     assert found["options"][0] == {"name": "path", "default": None, "required": True, "about": "The file."}
 
 
+def test_every_option_of_every_plugin_has_its_line(ask: Ask) -> None:
+    listed = parsed(ask("list", "--json"))
+    for kind in ("stages", "attacks", "objectives", "catalogs"):
+        for entry in listed[kind]:
+            options = parsed(ask("show", f"{kind}/{entry['name']}", "--json"))["options"]
+            assert [option["name"] for option in options if not option["about"]] == [], entry["name"]
+
+
+def test_every_line_of_an_options_help_is_indented(ask: Ask) -> None:
+    result = ask("show", "gcg")
+    about = result.stdout.split("  screening (default 'frozen_tail')\n")[1].split("\n\n")[0].splitlines()
+    assert len(about) > 1
+    assert all(line.startswith("      ") for line in about)
+
+
+@pytest.mark.parametrize("what", ["lift@1", "measures/lift@1"])
+def test_show_a_measure(ask: Ask, what: str) -> None:
+    line = "How much more often the target is among the first 1: top@1 after - before."
+    assert ask("show", what).stdout == f"measures/lift@1\n{line}\nsection: effect\n"
+    assert parsed(ask("show", what, "--json")) == {
+        **{"schema": 1, "kind": "measures", "name": "lift@1"},
+        **{"section": "effect", "summary": line},
+    }
+
+
+def test_show_a_mistyped_measure(ask: Ask) -> None:
+    assert "did you mean 'lift@1'?" in ask("show", "lfit@1").stderr
+    assert ask("show", "measures/lfit@1").stderr == "unknown measure 'lfit@1'; did you mean 'lift@1'?\n"
+    assert ask("show", "measures/gcg").exit_code == 2
+
+
+def test_show_says_first_that_a_run_is_not_finished(ask: Ask) -> None:
+    splits = {
+        name: [[request, order, 0] for request in ("r0", "r1") for order in range(10)]
+        for name in ("optimise", "validate", "test")
+    }
+    whole = records()  # 2 targets x 20 situations x (3 validation and 6 test arms and seeds), after 4 attacks
+    write_run("part", whole[:104], state="interrupted", splits=splits)
+    write_run("whole", whole, splits=splits)
+    write_run("bare", whole, state="running")
+    first = ask("show", "part").stdout.splitlines()[0]
+    assert first == "unfinished: 100 of 360 rankings so far (interrupted)"
+    assert ask("show", "bare").stdout.startswith("unfinished (running)\n")
+    assert "unfinished" not in ask("show", "whole").stdout
+    assert parsed(ask("show", "part", "--json"))["schema"] == 1
+
+
+def test_show_lets_no_name_write_to_the_terminal(ask: Ask) -> None:
+    write_run("evil", records(), "a\x1b[31m")
+    result = ask("show", "evil", "--all")
+    assert result.exit_code == 0, result.stderr
+    assert "\x1b" not in result.stdout
+    assert "a\\x1b[31m" in result.stdout
+
+
 def test_show_what_there_is_not(ask: Ask) -> None:
     result = ask("show", "gcgg")
     assert result.exit_code == 2
-    assert result.stderr == "'gcgg' is no run directory, scenario file or plug-in; did you mean 'gcg'?\n"
+    assert (
+        result.stderr
+        == "'gcgg' is no run directory, scenario file, plug-in or measure; did you mean 'gcg'?\n"
+    )
 
 
 def test_show_a_scenario(ask: Ask) -> None:
@@ -155,6 +233,17 @@ def test_check_says_the_same_as_json(ask: Ask) -> None:
     assert set(found["faults"][0]) == {"message", "path", "file", "line", "column", "hint"}
 
 
+def test_check_gives_other_faults_as_json_too(ask: Ask) -> None:
+    Path("items.jsonl").write_text("{\n")
+    missing = ask("check", "nowhere.yaml", "--json")
+    catalog = ask("check", QUICK, "--json", "--set", "catalog={use: fields, path: items.jsonl}")
+    for result, word in ((missing, "no such scenario file: nowhere.yaml"), (catalog, "items.jsonl:1")):
+        assert result.exit_code == 2
+        found = parsed(result)
+        assert (found["schema"], found["ok"]) == (1, False)
+        assert word in found["faults"][0]["message"]
+
+
 def test_check_finds_what_the_catalog_does_not_have(ask: Ask) -> None:
     result = ask("check", QUICK, "--set", "targets.items=[aurelia-grande]")
     assert result.exit_code == 2
@@ -198,6 +287,50 @@ def test_commands_on_runs_refuse_other_folders(ask: Ask, tmp_path: Path, command
     assert str(tmp_path) in result.stderr
 
 
+def test_compare_shows_levels_apart_from_effects(ask: Ask) -> None:
+    write_run("a", records(), measures=["top@1", "lift@1"])
+    write_run("b", records(rng_seed=1))
+    result = ask("compare", "a", "b")
+    assert result.exit_code == 0, result.stderr
+    levels, effects = result.stdout.split("\neffects: an arm against another\n")
+    assert "levels: the value under an arm\n" in levels
+    assert "identical" not in levels
+    shown = [line.split() for line in levels.splitlines()[3:] if line]
+    assert {tuple(line[0:2]) for line in shown} == {("b", "top@1")}
+    assert {line[4] for line in shown} == {"-"}
+    head, *lines = effects.splitlines()
+    assert head.split() == ["run", "measure", "target", "arm", "against", "base", "run", "diff", "interval"]
+    assert ["b", "lift@1", "all", "attack", "clean"] in [line.split()[:5] for line in lines]
+    assert ["b", "lift@1", "all", "attack", "random_tokens"] in [line.split()[:5] for line in lines]
+
+
+def test_compare_says_that_rankings_are_identical(ask: Ask) -> None:
+    for name in ("a", "b"):
+        write_run(name, records())
+    write_run("c", records(rng_seed=1))
+    lines = ask("compare", "a", "b", "c").stdout.splitlines()
+    assert [line for line in lines if "identical" in line] == [
+        "run b: identical rankings to a in all 240 test rankings that both have"
+    ]
+
+
+def test_compare_lets_no_name_write_to_the_terminal(ask: Ask) -> None:
+    for name in ("a", "b\x1b[0m"):
+        write_run(name, records(), "a\x1b[31m")
+    result = ask("compare", "a", "b\x1b[0m")
+    assert result.exit_code == 0, result.stderr
+    assert "\x1b" not in result.stdout
+    assert "run b\\x1b[0m: identical" in result.stdout
+    assert "a\\x1b[31m" in result.stdout
+
+
+def test_compare_names_the_folder_that_is_missing(ask: Ask) -> None:
+    write_run("a", records())
+    result = ask("compare", "a", "nowhere")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("nowhere: not a run directory")
+
+
 def test_models_are_listed(ask: Ask) -> None:
     found = parsed(ask("models", "list", "--json"))
     assert found["schema"] == 1
@@ -235,6 +368,29 @@ def test_a_new_plugin_needs_the_name_of_a_module(ask: Ask, name: str, tmp_path: 
     assert result.exit_code == 2
     assert result.stderr == f"{name!r} cannot be a module name; use lower-case letters, digits and '_'\n"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "message"),
+    [
+        ("attack", "attacks", "'attacks' is a package of the testbed itself; choose another name"),
+        ("stage", "testbed", "'testbed' is a package of the testbed itself; choose another name"),
+        ("stage", "json", "'json' is a module of Python's standard library; choose another name"),
+        ("attack", "gcg", "the attack 'gcg' exists already, in ranking-testbed; choose another name"),
+        ("stage", "llm", "the stage 'llm' exists already, in ranking-testbed; choose another name"),
+    ],
+)
+def test_a_new_plugin_takes_nobodys_name(
+    ask: Ask, kind: str, name: str, message: str, tmp_path: Path
+) -> None:
+    result = ask("new", kind, name)
+    assert (result.exit_code, result.stderr) == (2, f"{message}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_with_a_blank_can_be_tried_as_it_is_printed(ask: Ask) -> None:
+    assert ask("new", "scenario", "my own").stdout.endswith("try  testbed check 'my own.yaml'\n")
+    assert "try  pip install -e 'a b/words'  and" in ask("new", "attack", "a b/words").stdout
 
 
 def test_help_is_there_at_once() -> None:

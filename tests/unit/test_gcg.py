@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -162,8 +162,16 @@ def test_where_it_starts(initial: str, tokens: int, text: str) -> None:
 
 
 def test_a_start_that_cannot_be() -> None:
-    with pytest.raises(ValueError, match="initial text 'é' does not fill 3 tokens; try another"):
-        start(surface(), "é", 3)
+    class Closed:
+        def encode(self, texts: list[str]) -> list[None]:
+            return [None for _ in texts]
+
+    with pytest.raises(ValueError, match="no text of 3 tokens survives in this field"):
+        start(cast("Surface", Closed()), "*", 3)
+
+
+def test_a_start_that_does_not_survive_is_replaced() -> None:
+    assert start(surface(), "é", 3) == "x x x"
 
 
 def test_situations_take_turns() -> None:

@@ -169,6 +169,17 @@ def test_every_fault_at_once() -> None:
          "another name: ...", "s.yaml:6:17: stack.1.over: unknown key 'over'; known: k, use, name, from"]),
         ("k: 5", "k: 5, from: vote", ["s.yaml:5:3: stack: the stages run in a circle: bm25 → vote → bm25; a stage may "
          "not read what comes after it"]),
+        ("seeds: [0, 1]", "seeds: [0, 0, -1, 1.5]", ["s.yaml:10:8: seeds: the seed 0 is listed twice",
+         "s.yaml:10:15: seeds.2: expected a number from 0, got the number -1",
+         "s.yaml:10:19: seeds.3: expected a whole number, got the number 1.5"]),
+        ("seeds: [0, 1]", "seeds: []", ["s.yaml:10:8: seeds: must not be empty"]),
+        ("seeds: [0, 1]", "machine: {device: cdua, dtype: blfoat16}", ["s.yaml:10:19: machine.device: unknown device "
+         "'cdua'; did you mean 'cuda'?", "s.yaml:10:32: machine.dtype: unknown number format 'blfoat16'; did you mean "
+         "'bfloat16'?"]),
+        ("seeds: [0, 1]", "machine: {device: 'cuda:x7y8z9w'}", ["s.yaml:10:19: machine.device: unknown device "
+         "'cuda:x7y8z9w'; known: auto, cpu, cuda, cuda:<number>, mps"]),
+        ("budget: {steps: 40}", "max_tokens: 9, budget: {steps: 40}", ["s.yaml:8:61: threat.max_tokens: the attack's "
+         "text has 10 tokens, but only 9 are allowed; write attack.tokens: 9 or max_tokens: 10"]),
         ("seeds: [0, 1]", "seeds: [0, a]", ["s.yaml:10:12: seeds.1: expected a whole number, got the text 'a'"]),
         ("seeds: [0, 1]", "evaluate: {arms: [attack]}", ["s.yaml:10:18: evaluate.arms: the arm 'clean' is missing; "
          "every other arm is measured against it"]),

@@ -1,5 +1,6 @@
-
 from __future__ import annotations
+
+import dataclasses
 
 from test_scenario import GOOD, good
 
@@ -62,3 +63,14 @@ def test_honest_texts_are_needed_for_their_arm() -> None:
         f"s.yaml:11:26: evaluate.arms.1: shop has no honest text for '{item}'; leave the arm honest_text out"
         for item in ("aurelia-grand", "swiftbrew-go")
     ]
+
+
+def test_measures_that_need_judgements_are_faults_when_they_are_named() -> None:
+    text = GOOD + "measures: [lift@1, P@5, harm@3, kendall, utility_loss]\n"
+    assert found(text, catalog()) == [
+        f"s.yaml:11:{column}: measures.{index}: shop has no judgements, which {name} needs; leave the measure out"
+        for column, index, name in ((20, 1, "P@5"), (25, 2, "harm@3"), (42, 4, "utility_loss"))
+    ]
+    judged = dataclasses.replace(catalog(), judgements={"r0": {"aurelia-grand": 1}})
+    assert found(text, judged) == []
+    assert found(GOOD, catalog()) == found(good().to_yaml(), catalog()) == []

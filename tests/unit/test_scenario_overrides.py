@@ -1,4 +1,3 @@
-
 from __future__ import annotations
 
 import pytest
@@ -13,7 +12,7 @@ def test_overrides_reach_sections_options_lists_and_nested_plugins() -> None:
         "stack.1.over.model=big",
         "seeds=[3, 4]",
         "machine.threads=2",
-        "threat.max_tokens=9",
+        "threat.max_tokens=19",
         "targets.items.1=other",
         "attack.ban=['a=b']",
     )
@@ -25,7 +24,7 @@ def test_overrides_reach_sections_options_lists_and_nested_plugins() -> None:
     assert scenario.seeds == (3, 4)
     assert scenario.machine.threads == 2
     assert scenario.threat is not None
-    assert scenario.threat.max_tokens == 9
+    assert scenario.threat.max_tokens == 19
     assert scenario.targets is not None
     assert scenario.targets.items == ("aurelia-grand", "other")
 
