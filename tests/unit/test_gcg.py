@@ -14,7 +14,7 @@ from attacks.gcg import GCG, annealed, start, take
 from attacks.objectives import FirstItem, Margin
 from attacks.random_search import RandomSearch
 from retrievers.llm import LanguageModelRecommender
-from testbed.protocols import Access, AttackPlugin, Scores, Step
+from testbed.protocols import Access, AttackPlugin, Scores, Step, Surface
 from testbed.stack import Node, Stack
 from testbed.testing import ToyEnvironment, ToyObjective, toy_catalog, toy_stack
 from testbed.types import Intervention, Situation, Target
