@@ -16,7 +16,8 @@ from rich.progress import (
 )
 
 from testbed.plan import AttackTrial, Trial
-from testbed.runner import Done, Events
+from testbed.runner import Events
+from testbed.workers import Done
 
 
 @contextmanager

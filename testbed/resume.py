@@ -1,0 +1,69 @@
+"""What may be gone on with: a run is finished as it was begun, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from testbed.errors import UserError
+from testbed.plan import Plan, plan
+from testbed.records import AttackRecord, Record
+from testbed.world import load_catalog
+
+if TYPE_CHECKING:
+    from testbed.scenario import Scenario
+    from testbed.store import RunDirectory
+
+
+def refuse_another(scenario: Scenario, limit: int | None, before: Mapping[str, Any], where: Path) -> None:
+    """UserError when the manifest `before` is of another scenario or limit."""
+    if before.get("scenario_hash") != scenario.hash:
+        raise UserError(
+            f"{where}: holds a run of another scenario ({before.get('name')}, {before.get('scenario_hash')}; options "
+            f"such as --seed, --device and --threads are part of a scenario); choose another --out"
+        )
+    if before.get("limit") != limit:
+        raise UserError(f"{where}: was begun with --limit {before.get('limit')}; choose another --out")
+
+
+def refuse_changes(now: Mapping[str, Any], before: Mapping[str, Any], where: Path) -> None:
+    """UserError when the rest of a run would be computed on another catalog, model, device or dtype."""
+    for what in ("catalog", "models", "device", "dtype", "threads"):
+        if now[what] != before[what]:
+            raise UserError(f"{where}: the {what} changed since this run began; choose another --out")
+
+
+def is_complete(scenario: Scenario, limit: int | None, records: Iterable[Record]) -> bool:
+    """Whether every line of the plan is there; no model is loaded."""
+    deterministic = all(choice.plugin.deterministic for choice in scenario.stack)
+    whole = plan(scenario, load_catalog(scenario), deterministic=deterministic, limit=limit)
+    return {key for trial in whole.trials for key in trial.lines} == {record.key for record in records}
+
+
+def forget_failed(directory: RunDirectory) -> None:
+    """Drop attacks that failed, and every ranking of their targets: controls are as long as the attacks' texts."""
+    records = directory.recover()
+    failed = {
+        record.key for record in records if isinstance(record, AttackRecord) and record.status == "error"
+    }
+    targets = {record.target for record in records if record.key in failed}
+    directory.rewrite(
+        record
+        for record in records
+        if record.key not in failed and (isinstance(record, AttackRecord) or record.target not in targets)
+    )
+
+
+def put_in_order(directory: RunDirectory, whole: Plan) -> None:
+    """Lines stand in plan order already, unless some were forgotten and done again."""
+    order = {key: place for place, key in enumerate(key for trial in whole.trials for key in trial.lines)}
+    records = directory.recover()
+    places = [order[record.key] for record in records]
+    if places != sorted(places):
+        directory.rewrite(sorted(records, key=lambda record: order[record.key]))
+
+
+def failures(records: Sequence[Record]) -> tuple[str, ...]:
+    """Keys of the records that ended in an error."""
+    return tuple(record.key for record in records if record.status == "error")
