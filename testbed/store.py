@@ -57,6 +57,7 @@ class RunDirectory:
         try:
             yield
         finally:
+            (self.path / LOCK).unlink(missing_ok=True)
             lock.release()
 
     @property
