@@ -1,4 +1,9 @@
-"""What a text attack optimises: losses over the scores of the listings, lower is better for the attacker."""
+"""What a text attack optimises: losses over the scores of the listings, lower is better for the attacker.
+
+The scores are those by which the attacked stage ranks. Where it subtracts a prior (`prior: subtract` of `use: llm`),
+they are log-probabilities less those under the neutral request, and every loss below is about the difference: an
+attacker gains by being likely for the request and by being unlikely for none.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +48,8 @@ class TextObjective(ObjectivePlugin):
 class FirstItem(TextObjective):
     """Mean cross-entropy of the target's name at the first place (Kumar & Lakkaraju 2024).
 
-    −log p(name) / length, nats per token.
+    −log p(name) / length, nats per token. With a prior, −(log p(name) − log p₀(name)) / length: minus the pointwise
+    mutual information of name and request per token, which has no least value of 0.
     """
 
     def loss(self, scores: Scores) -> Tensor:
@@ -96,7 +102,8 @@ class Eisl(TextObjective):
     log of the weighted expected number of matches of one n-gram, the name, over the offsets at which an
     entry starts (arXiv 2106.15078 sums over all offsets of the output and takes a Gumbel-softmax over them; here
     they are few and teacher-forced, so that the sum is exact). Entries before the k-th are those of the answer
-    without the edit. With one entry it is `first_item`. With `position_weight: 0` being listed last is
+    without the edit. With a prior, the ratio p / p₀ stands for p, both behind the same entries, and the loss has no
+    least value either. With one entry it is `first_item`. With `position_weight: 0` being listed last is
     rewarded as much as being first.
     """
 

@@ -96,12 +96,13 @@ class Tokenized(Protocol):
 class Scores:
     """Scores of every listing of a slate under one stage, as tensors so that an objective may differentiate.
 
-    `total`: (batch, n) summed log-probabilities or retrieval scores. `length`: (n,) tokens a name has
+    They are what the stage ranks by. `total`: (batch, n) summed log-probabilities, less those under a neutral
+    request where the stage subtracts its prior, or retrieval scores. `length`: (n,) tokens a name has
     (ones for retrieval scores). `target`: column of the target. When an objective asks for no rivals,
     only the target's column is there and `target` is 0. Only on demand, else None: `fluency`: (batch,) mean
     negative log-likelihood of the edit's tokens where they stand, nats per token; `entries`: (batch, K)
-    summed log-probability of the target's name as the 1st to Kth entry of an answer that is otherwise
-    the unedited one.
+    the same (summed log-probability, prior subtracted) of the target's name as the 1st to Kth entry of an answer
+    that is otherwise the unedited one.
     """
 
     total: Tensor

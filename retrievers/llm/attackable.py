@@ -54,44 +54,68 @@ class Attackable:
             Question.of(self.stage, probe, base, objective, recompute)
             for probe, base in zip(probes, bases, strict=True)
         ]
-        found = self.model.log_probs_of([(question.prefix, question.rows) for question in questions])
+        found = iter(self.model.log_probs_of([group for question in questions for group in question.groups]))
         losses = [
-            question.losses(parts, objective, self.pointwise)
-            for question, parts in zip(questions, found, strict=True)
+            question.losses([row for _ in question.groups for row in next(found)], objective, self.pointwise)
+            for question in questions
         ]
         return losses, sum((question.usage for question in questions), Usage())
 
     def gradient(
         self, context: Context, slate: Slate, target: Target, objective: Objective
     ) -> tuple[TokenGradient, Usage]:
-        """Gradient with respect to the one-hot tokens of the target's edit: (L, V). ValueError without an edit."""
+        """Gradient with respect to the one-hot tokens of the target's edit: (L, V). ValueError without an edit.
+
+        Where the text stands in two prompts (pointwise, with a prior), the sum of what it does in each.
+        """
         shown = self.stage.present(context, slate)
         (variant,) = variants(self.stage, context, [shown], objective, target)
         if variant is None:
             raise ValueError("the target is not in the slate")
-        row = variant.rows[variant.own]
-        (span,) = Edits(self.stage, context, target).spans([shown], variant.place, [row.trunk])
-        start = span.start if row.watched is None else row.watched[0] - 1
-        prefix, cached = known_prefix(self.stage, context, row.trunk[:start])
-        prefix = prefix.truncated(start)
-        others = self._rivals(variant)
+        parts = self._values(variant)
+        asked = [(context, variant.own)]
+        if variant.priors:
+            asked.append((self.stage.neutral(context), len(variant.rows) + variant.own))
+        computed = variant.taken + sum(one.width for one in variant.every)
+        found: list[TokenGradient] = []
+        for question, place in asked:
+            row = variant.every[place]
+            (span,) = Edits(self.stage, question, target).spans([shown], variant.place, [row.trunk])
+            start = span.start if row.watched is None else row.watched[0] - 1
+            prefix, cached = known_prefix(self.stage, question, row.trunk[:start])
 
-        def loss(found: list[Tensor]) -> Tensor:
-            parts = [*others[: variant.own], found, *others[variant.own :]]
-            return objective(variant.scores(parts, objective, self.pointwise)).sum()
+            def loss(mine: list[Tensor], place: int = place) -> Tensor:
+                known = [*parts[:place], mine, *parts[place + 1 :]]
+                parts[place] = [part.detach() for part in mine]
+                return objective(variant.scores(known, objective, self.pointwise)).sum()
 
-        shift = slice(span.start - start, span.stop - start)
-        slope, value = self.model.gradient(prefix, row.after(start), shift, loss)
-        computed = cached - start + variant.taken + sum(one.width for one in variant.rows)
+            shift = slice(span.start - start, span.stop - start)
+            slope, value = self.model.gradient(prefix.truncated(start), row.after(start), shift, loss)
+            found.append(TokenGradient(row.trunk[span], slope, value))
+            computed += cached - start
         usage = Usage(gradient_calls=1, tokens=variant.tokens + variant.taken, computed=computed)
-        return TokenGradient(row.trunk[span], slope, value), usage
+        return _added(found), usage
 
     def surface(self, target: Target) -> ListingSurface:
         """How text in the target's field is tokenised where it stands."""
         opening = "" if self.pointwise else self.stage.options.opening
         return ListingSurface(self.model, self.stage.renderer, self.stage.catalog, target, opening)
 
-    def _rivals(self, variant: Variant) -> list[list[Tensor]]:
-        """What the rows of the other listings get, which no edit of the target's changes."""
-        others = [row for index, row in enumerate(variant.rows) if index != variant.own]
-        return self.model.log_probs(Prefix(), others) if others else []
+    def _values(self, variant: Variant) -> list[list[Tensor]]:
+        """What every row gets but the target's own, which the gradient computes."""
+        others = [index for index in range(len(variant.every)) if index != variant.own]
+        found: list[list[Tensor]] = [[] for _ in variant.every]
+        if others:
+            rows = [variant.every[index] for index in others]
+            for index, parts in zip(others, self.model.log_probs(Prefix(), rows), strict=True):
+                found[index] = parts
+        return found
+
+
+def _added(found: Sequence[TokenGradient]) -> TokenGradient:
+    """Gradients of one loss with respect to the same tokens in several prompts, as one."""
+    first = found[0]
+    if any(one.token_ids != first.token_ids for one in found[1:]):
+        raise ValueError("the text is tokenised differently under the neutral request")
+    slope = sum((one.gradient for one in found[1:]), first.gradient)
+    return TokenGradient(first.token_ids, slope, first.loss)

@@ -56,7 +56,8 @@ class Edits:
 
     def neutral(self, shown: Slate, place: int) -> tuple[tuple[int, ...], ...]:
         """The prompt with neutral texts in the edit's stead: what is behind the edit they have in common."""
-        key = ("neutral", id(self.stage), self.context.situation, self.target, shown.ids)
+        request = self.context.request.text
+        key = ("neutral", id(self.stage), self.context.situation, request, self.target, shown.ids)
         if key not in self.context.memo:
             slates = [self._with(shown, place, probe) for probe in self.surface.probes or ("",)]
             prompts = self.stage.prompts([self.context] * len(slates), slates)

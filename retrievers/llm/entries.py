@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from retrievers.llm.prior import forked
 from testbed.errors import UserError
-from testbed.language import Prefix, Row
+from testbed.language import Prefix
 from testbed.protocols import Context
 from testbed.types import Listing, Slate
 
@@ -53,9 +54,13 @@ def _best_rivals(stage: Recommender, context: Context, shown: Slate, place: int)
     clean = Listing(item.item_id, stage.catalog.fields(item.item_id), item.score)
     slate = Slate((*shown.listings[:place], clean, *shown.listings[place + 1 :]))
     (prompt,) = stage.prompts([context], [slate])
-    row = Row(prompt.token_ids, prompt.answers)
+    (other,) = stage.neutral_prompts([context], [slate])
+    row = forked(prompt, prompt.answers, other)
     (parts,) = stage.model.log_probs(Prefix(), [row])
-    scores = [float(part.sum()) for part in parts]
+    count = len(prompt.answers)
+    scores = [float(part.sum()) for part in parts[:count]]
+    if other is not None:
+        scores = [score - float(part.sum()) for score, part in zip(scores, parts[count:], strict=True)]
     order = sorted(range(len(scores)), key=lambda index: -scores[index])
     return [prompt.names[index] for index in order if index != place], row.width
 

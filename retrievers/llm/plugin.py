@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from testbed.protocols import StagePlugin
 
@@ -19,6 +19,10 @@ SYSTEM = (
 )
 
 
+SCORED = ("likelihood", "pointwise")
+"""Readings that give every listing a score of its own."""
+
+
 class LanguageModelRecommender(StagePlugin):
     """Rank listings by reading a language model's recommendation (Kumar & Lakkaraju 2024, arXiv 2404.07981)."""
 
@@ -26,6 +30,11 @@ class LanguageModelRecommender(StagePlugin):
     """Packaged name, local folder, GGUF file or hub id."""
     reading: Literal["likelihood", "constrained", "generate", "pointwise"] = "likelihood"
     """How the ranking is read off the model."""
+    prior: Literal["none", "subtract"] = "none"
+    """`subtract`: a score is less what the listing would get under `neutral_request`, over the same listings as
+    shown (Holtzman et al. 2021, arXiv 2104.08315). For the readings `likelihood` and `pointwise`."""
+    neutral_request: str = "Which product do you recommend?"
+    """The request that asks for nothing in particular; see `prior`."""
     template: Literal["lines", "json", "prose"] = "lines"
     """How a listing is written into the prompt."""
     order: Literal["shuffled", "fixed"] = "shuffled"
@@ -50,10 +59,26 @@ class LanguageModelRecommender(StagePlugin):
             raise ValueError(f"the request would not be asked: {template!r} does not hold {{request}}")
         return template
 
+    @model_validator(mode="after")
+    def _has_a_prior(self) -> Self:
+        if self.subtracts and self.reading not in SCORED:
+            raise ValueError(
+                f"prior 'subtract' needs a reading that gives every listing a score "
+                f"({' or '.join(SCORED)}), not {self.reading!r}"
+            )
+        if self.subtracts and not self.neutral_request.strip():
+            raise ValueError("prior 'subtract' needs a neutral_request")
+        return self
+
+    @property
+    def subtracts(self) -> bool:
+        """Whether scores are less those under the neutral request."""
+        return self.prior == "subtract"
+
     @property
     def deterministic(self) -> bool:
         """Whether repeating a call gives the same ranking."""
-        return self.temperature == 0 or self.reading in ("likelihood", "pointwise")
+        return self.temperature == 0 or self.reading in SCORED
 
     def build(self, catalog: Catalog, env: Environment) -> Recommender:
         """Load the model and make the stage."""

@@ -16,6 +16,7 @@ class Prompt:
 
     `token_ids`: the whole prompt, answer opening included. `names`: the listed names in presentation order,
     `answers`: the tokens that name each. `parts`: one prompt per listing for readings that ask about each alone.
+    `neutral`: the same listings under the neutral request, where scores are less theirs.
     """
 
     token_ids: tuple[int, ...]
@@ -23,6 +24,7 @@ class Prompt:
     answers: tuple[tuple[int, ...], ...]
     parts: tuple[tuple[int, ...], ...] = ()
     seed: int = 0
+    neutral: Prompt | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from retrievers.llm.constrained import ConstrainedReading
 from retrievers.llm.generate import GenerateReading
 from retrievers.llm.likelihood import read as read_likelihood
 from retrievers.llm.pointwise import read as read_pointwise
+from retrievers.llm.prior import neutral
 from retrievers.llm.prompt import Renderer, list_messages, pointwise_messages
 from retrievers.llm.proposals import Proposals
 from retrievers.llm.readings import Prompt, Reading, Reply
@@ -45,7 +46,13 @@ class Recommender:
         """Rankings for many calls; prompts share what they have in common."""
         shown = [self.present(context, inputs[0]) for context, inputs in calls]
         asked = [index for index, slate in enumerate(shown) if len(slate)]
-        prompts = self.prompts([calls[index][0] for index in asked], [shown[index] for index in asked])
+        contexts, slates = [calls[index][0] for index in asked], [shown[index] for index in asked]
+        prompts = [
+            replace(prompt, neutral=neutral)
+            for prompt, neutral in zip(
+                self.prompts(contexts, slates), self.neutral_prompts(contexts, slates), strict=True
+            )
+        ]
         replies = dict(zip(asked, self.reading(self.model, prompts), strict=True)) if asked else {}
         return [_ranked(slate, replies.get(index)) for index, slate in enumerate(shown)]
 
@@ -72,6 +79,17 @@ class Recommender:
             Prompt(ids[i], names[i], tuple(known[name] for name in names[i]), parts[i], contexts[i].seed)
             for i in range(len(slates))
         ]
+
+    def neutral_prompts(self, contexts: Sequence[Context], slates: Sequence[Slate]) -> list[Prompt | None]:
+        """The neutral question about each presented slate; None where no prior is subtracted."""
+        if not self.options.subtracts:
+            return [None] * len(slates)
+        made = {id(context): self.neutral(context) for context in contexts}
+        return [*self.prompts([made[id(context)] for context in contexts], slates)]
+
+    def neutral(self, context: Context) -> Context:
+        """The same situation under the neutral request."""
+        return neutral(context, self.options.neutral_request)
 
     def text(self, context: Context, slate: Slate) -> str:
         """The whole listwise prompt as text."""
@@ -119,7 +137,14 @@ class Recommender:
         """Most logical tokens of one call, be it a ranking, a score or a gradient."""
         if not len(slate):
             return 0
-        (prompt,) = self.prompts([context], [self.present(context, slate)])
+        shown = [self.present(context, slate)]
+        return sum(
+            self._price(prompt)
+            for prompt in (*self.prompts([context], shown), *self.neutral_prompts([context], shown))
+            if prompt is not None
+        )
+
+    def _price(self, prompt: Prompt) -> int:
         answer = sum(map(len, prompt.answers))
         match self.options.reading:
             case "pointwise":

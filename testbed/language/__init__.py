@@ -11,9 +11,9 @@ from testbed.language.load import load
 
 if TYPE_CHECKING:
     from testbed.language.model import LanguageModel
-    from testbed.language.rows import Frozen, Prefix, Row, common_prefix
+    from testbed.language.rows import Fork, Frozen, Prefix, Row, common_prefix
 
-__all__ = ["Frozen", "LanguageModel", "Prefix", "Row", "common_prefix", "load"]
+__all__ = ["Fork", "Frozen", "LanguageModel", "Prefix", "Row", "common_prefix", "load"]
 
 
 def __getattr__(name: str) -> Any:

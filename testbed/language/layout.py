@@ -16,7 +16,9 @@ PADDING = 1.1
 SMALL = 2**18
 """Bytes of a mask that is kept for the next pass. Larger ones cost little beside theirs, and hundreds much memory."""
 
-Shape = tuple[int, tuple[int, ...], int, int, int, tuple[int, int, int] | None]
+Forked = tuple[int, int, tuple[int, ...]]
+"""Where a fork leaves the trunk, its own tokens, and those of its branches."""
+Shape = tuple[int, tuple[int, ...], int, int, int, tuple[int, int, int] | None, Forked | None]
 """The arguments of `_row_mask`."""
 
 
@@ -58,15 +60,20 @@ class Block:
         return torch.stack([made[shape] for shape in shapes])
 
     def _shape(self, row: Row) -> Shape:
-        inner = tuple(len(branch) - 1 for branch in row.branches)
         seen, frozen = self.start(row) - self.common, _span(row, self.common)
-        return len(row.trunk), inner, self.width, seen, self.middle, frozen
+        fork = None
+        if row.fork is not None:
+            fork = row.fork.at, len(row.fork.trunk), _inner(row.fork.branches)
+        return len(row.trunk), _inner(row.branches), self.width, seen, self.middle, frozen, fork
 
     def tokens(self) -> Tensor:
         """(B, T) token ids."""
         found = torch.zeros(len(self.rows), self.width, dtype=torch.long)
         for index, row in enumerate(self.rows):
             own = [*row.trunk, *(token for branch in row.branches for token in branch[:-1])]
+            if row.fork is not None:
+                own += row.fork.trunk
+                own += (token for branch in row.fork.branches for token in branch[:-1])
             found[index, : len(own)] = torch.tensor(own)
         return found
 
@@ -78,12 +85,11 @@ class Block:
             found[index, :stem] = torch.arange(start, start + stem)
             if row.frozen is not None:
                 found[index, row.frozen.lead : stem] += row.frozen.end - start - row.frozen.lead
-            behind = int(found[index, stem - 1]) + 1
-            column = stem
-            for branch in row.branches:
-                inner = len(branch) - 1
-                found[index, column : column + inner] = torch.arange(behind, behind + inner)
-                column += inner
+            column = _count_on(found[index], stem, int(found[index, stem - 1]) + 1, _inner(row.branches))
+            if row.fork is not None:
+                begin, length = int(found[index, row.fork.at]), len(row.fork.trunk)
+                column = _count_on(found[index], column, begin, (length,))
+                _count_on(found[index], column, begin + length, _inner(row.fork.branches))
         return found
 
     def answers(self) -> tuple[list[int], list[int]]:
@@ -91,13 +97,16 @@ class Block:
         wanted: list[int] = []
         where: list[int] = []
         for index, row in enumerate(self.rows):
-            offset, stem = index * self.width, len(row.trunk)
-            column = offset + stem
-            for branch in row.branches:
-                inner = len(branch) - 1
-                wanted += branch
-                where += [offset + stem - 1, *range(column, column + inner)]
-                column += inner
+            offset = index * self.width
+            column = offset
+            for trunk, branches in [(row.trunk, row.branches), *_forked(row)]:
+                column += len(trunk)
+                last = column - 1
+                for branch in branches:
+                    inner = len(branch) - 1
+                    wanted += branch
+                    where += [last, *range(column, column + inner)]
+                    column += inner
             if row.watched is not None:
                 wanted += row.trunk[slice(*row.watched)]
                 where += range(offset + row.watched[0] - 1, offset + row.watched[1] - 1)
@@ -106,10 +115,26 @@ class Block:
     def parts(self) -> list[list[int]]:
         """Per row, how many scored tokens each of its parts has."""
         return [
-            [len(branch) for branch in row.branches]
+            [len(branch) for _, branches in [((), row.branches), *_forked(row)] for branch in branches]
             + ([row.watched[1] - row.watched[0]] if row.watched is not None else [])
             for row in self.rows
         ]
+
+
+def _inner(branches: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    return tuple(len(branch) - 1 for branch in branches)
+
+
+def _forked(row: Row) -> list[tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]]:
+    return [] if row.fork is None else [(row.fork.trunk, row.fork.branches)]
+
+
+def _count_on(found: Tensor, column: int, begin: int, lengths: Sequence[int]) -> int:
+    """Number runs of tokens that stand side by side at one place in the text; the column behind them."""
+    for length in lengths:
+        found[column : column + length] = torch.arange(begin, begin + length)
+        column += length
+    return column
 
 
 def _span(row: Row, common: int) -> tuple[int, int, int] | None:
@@ -118,9 +143,15 @@ def _span(row: Row, common: int) -> tuple[int, int, int] | None:
 
 
 def _row_mask(
-    stem: int, inner: tuple[int, ...], width: int, seen: int, middle: int, frozen: tuple[int, int, int] | None
+    stem: int,
+    inner: tuple[int, ...],
+    width: int,
+    seen: int,
+    middle: int,
+    frozen: tuple[int, int, int] | None,
+    fork: Forked | None = None,
 ) -> Tensor:
-    """One row's mask, (T, M + T) bool: causal along the trunk, branches beside each other."""
+    """One row's mask, (T, M + T) bool: causal along the trunk and its fork, branches beside each other."""
     own = torch.zeros(width, width, dtype=torch.bool)
     own[:stem, :stem] = True
     column = stem
@@ -128,6 +159,14 @@ def _row_mask(
         own[column : column + length, :stem] = True
         own[column : column + length, column : column + length] = True
         column += length
+    if fork is not None:
+        at, length, inner = fork
+        begin = column
+        for size in (length, *inner):
+            own[column : column + size, :at] = True
+            own[column : column + size, begin : begin + length] = True
+            own[column : column + size, column : column + size] = True
+            column += size
     own.diagonal().fill_(True)  # padding attends to itself: no empty softmax
     before = torch.zeros(width, middle, dtype=torch.bool)
     before[:, :seen] = True

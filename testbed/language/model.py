@@ -206,7 +206,8 @@ class LanguageModel:
         `loss` gets the row's parts as `log_probs` returns them. Where these hold `watched` tokens, which lie in `span`,
         the gradient is also that of the tokens as what is predicted. Returns (span length, V) float32 and the loss.
         """
-        batch = Batch.of([Block.of(prefix, [replace(row, watched=None)])], self.device)
+        block = Block.of(prefix, [replace(row, watched=None)])
+        batch = Batch.of([block], self.device)
         watched = slice(*row.watched) if row.watched else slice(0, 0)
         with torch.enable_grad():
             embedded = self.model.get_input_embeddings()(batch.tokens).detach()
@@ -214,7 +215,7 @@ class LanguageModel:
             inputs = torch.cat([embedded[:, : span.start], free, embedded[:, span.stop :]], 1)
             hidden = self._hidden(batch, embedded=inputs, merge=False)
             values = self._token_log_probs(hidden, batch)
-            parts = list(torch.split(values, [len(branch) for branch in row.branches]))
+            parts = list(torch.split(values, block.parts()[0]))
             labels = one_hot(batch.tokens[0, watched], self.embeddings.shape[0]).float().requires_grad_(True)
             if row.watched:
                 before = hidden[watched.start - 1 : watched.stop - 1]

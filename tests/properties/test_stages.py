@@ -62,9 +62,10 @@ def test_language_model_readings(reading: str, template: str) -> None:
     check_stage(plugin, examples=8)
 
 
+@pytest.mark.parametrize("prior", ["none", "subtract"])
 @pytest.mark.parametrize("reading", ["likelihood", "pointwise"])
-def test_objectives_that_look_at_rivals(reading: str) -> None:
-    plugin = LanguageModelRecommender.model_validate({**SHORT, "reading": reading})
+def test_objectives_that_look_at_rivals(reading: str, prior: str) -> None:
+    plugin = LanguageModelRecommender.model_validate({**SHORT, "reading": reading, "prior": prior})
     check_stage(plugin, objective=AgainstRivals(), examples=6)
 
 

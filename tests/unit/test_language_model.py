@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from testbed.errors import ModelError
-from testbed.language import Frozen, LanguageModel, Prefix, Row, attention, capacity, common_prefix
+from testbed.language import Fork, Frozen, LanguageModel, Prefix, Row, attention, capacity, common_prefix
 from testbed.language.layout import blocks
 from testbed.language.sharing import log_probs, shared_length
 from testbed.testing import tiny_language_model, tiny_tokenizer
@@ -68,6 +68,50 @@ def test_rows_of_any_shape(rows: list[tuple[list[int], tuple[tuple[int, ...], ..
     for (trunk, answers), values in zip(rows, found, strict=True):
         for branch, value in zip(answers, values, strict=True):
             torch.testing.assert_close(value, plain("llama", (*start, *trunk), branch), **CLOSE)
+
+
+forks = st.tuples(st.integers(0, 11), st.lists(tokens, min_size=1, max_size=6).map(tuple), branches)
+
+
+@given(
+    st.lists(
+        st.tuples(st.lists(tokens, min_size=1, max_size=12), branches, forks | st.none()),
+        min_size=1,
+        max_size=5,
+    ),
+    st.integers(0, 40),
+    st.integers(0, 12),
+)
+@settings(deadline=None)
+def test_a_fork_is_a_text_of_its_own(rows: list[Any], length: int, cut: int) -> None:
+    """Whether it stands beside a prefix as it is or as one that holds some of the trunk."""
+    model, start = tiny_language_model(), some_tokens(length, 9)
+    whole = [
+        Row((*start, *trunk), answers, fork=fork and Fork(length + min(fork[0], len(trunk) - 1), *fork[1:]))
+        for trunk, answers, fork in rows
+    ]
+    prefix = model.prefix((*start, *rows[0][0])[: length + cut])
+    for row, found in zip(whole, model.log_probs(prefix, [row.beside(prefix) for row in whole]), strict=True):
+        expected = [plain("llama", row.trunk, branch) for branch in row.branches]
+        if row.fork is not None:
+            before = (*row.trunk[: row.fork.at], *row.fork.trunk)
+            expected += [plain("llama", before, branch) for branch in row.fork.branches]
+        assert len(found) == len(expected)
+        for value, wanted in zip(found, expected, strict=True):
+            torch.testing.assert_close(value, wanted, **CLOSE)
+
+
+def test_a_fork_behind_frozen_text() -> None:
+    """What is frozen as it was computed for the same text changes nothing, and the fork sees it as well."""
+    model, trunk = tiny_language_model(), some_tokens(40)
+    prefix = model.prefix(trunk[:36])
+    fork = Fork(38 - 30 + 5, (9, 8), ((7, 6), (5,)))
+    row = Row((*trunk[10:15], *trunk[30:]), ((4, 5),), 10, Frozen(5, 15, 30), None, fork)
+    (found,) = model.log_probs(prefix, [row])
+    expected = [plain("llama", trunk, (4, 5))]
+    expected += [plain("llama", (*trunk[:38], 9, 8), branch) for branch in fork.branches]
+    for value, wanted in zip(found, expected, strict=True):
+        torch.testing.assert_close(value, wanted, **CLOSE)
 
 
 def test_score_sums_branches() -> None:
