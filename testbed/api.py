@@ -36,6 +36,11 @@ class Result:
         """The HTML report."""
         return self.path / REPORT
 
+    @property
+    def spending(self) -> Mapping[str, float]:
+        """What was asked of paid services and what it cost; empty without any. See docs/schemas.md."""
+        return RunDirectory(self.path).spending
+
     @cached_property
     def records(self) -> list[Record]:
         """Every record of the run."""

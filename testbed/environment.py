@@ -30,6 +30,8 @@ class Environment:
     dtype: str = "auto"
     threads: int | None = None
     cache: Path = field(default_factory=cache_dir)
+    run: Path | None = None
+    """Directory of the run that the work is done for, where its processes keep what they must share."""
 
     def language_model(self, model: str) -> LanguageModel:
         """A loaded causal language model by name, path or hub id; loaded once per process."""

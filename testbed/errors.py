@@ -30,6 +30,10 @@ class ModelError(UserError):
     """A model that is not there, cannot be read, or is of the wrong kind."""
 
 
+class StopRun(UserError):
+    """Nothing that is left to do can succeed: the run ends here, as if interrupted, and can be gone on with."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One thing wrong at one place. `line` and `column` count from 1; 0 where there is no file to point into.

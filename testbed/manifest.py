@@ -141,6 +141,8 @@ def _versions() -> dict[str, str]:
 
 def _notes(world: World) -> list[str]:
     notes = []
+    for node in (node for stack in (world.stack, *world.surrogates) for node in stack.nodes):
+        notes += getattr(node.stage, "notes", ())
     if world.stack.deterministic:
         notes.append(
             "No clean_again arm: every stage is deterministic, so the same call gives the same ranking "

@@ -263,6 +263,16 @@ class Step:
     objective: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What a paid service is estimated to take for one ranking; `money` is None where no price is given."""
+
+    requests: int
+    input_tokens: int
+    output_tokens: int
+    money: float | None = None
+
+
 class Plugin(BaseModel):
     """Base of every plug-in: immutable, unknown options refused."""
 
@@ -287,6 +297,13 @@ class StagePlugin(Plugin):
     def deterministic(self) -> bool:
         """False when the same input may rank differently under another context seed."""
         return True
+
+    def charge(self, tokens: int, listings: int) -> Charge | None:
+        """What one ranking takes of a paid service: so many listings, in a prompt of roughly so many tokens.
+
+        None where nothing leaves the machine.
+        """
+        return None
 
     def build(self, catalog: Catalog, env: Environment) -> Stage:
         """The stage for a catalog; heavy resources come from `env`."""

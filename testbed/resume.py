@@ -51,12 +51,12 @@ def is_complete(scenario: Scenario, limit: int | None, records: Iterable[Record]
 
 
 def forget_failed(directory: RunDirectory) -> None:
-    """Drop attacks that failed, and every ranking of their targets: controls are as long as the attacks' texts."""
+    """Drop what failed; with an attack every ranking of its target: controls are as long as the attacks' texts."""
     records = directory.recover()
-    failed = {
-        record.key for record in records if isinstance(record, AttackRecord) and record.status == "error"
+    failed = {record.key for record in records if record.status == "error"}
+    targets = {
+        record.target for record in records if record.key in failed and isinstance(record, AttackRecord)
     }
-    targets = {record.target for record in records if record.key in failed}
     directory.rewrite(
         record
         for record in records

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from testbed.errors import StopRun
 from testbed.plan import AttackTrial, EvaluationTrial, Trial
 from testbed.records import AttackRecord, Record
 from testbed.resume import failures, forget_failed, is_complete, put_in_order, refuse_another, refuse_changes
@@ -52,7 +53,7 @@ def run(
 
     `where`: the run directory; one that holds another scenario is refused (UserError). `jobs`: processes,
     each with its own copy of the models; the records are the same whatever their number. `restart` forgets
-    what is there, `retry_failed` only attacks that ended in an error, with what was measured of their targets.
+    what is there, `retry_failed` only what ended in an error; with an attack all that was measured of its target.
     """
     directory = RunDirectory(where)
     with directory.locked():
@@ -84,7 +85,8 @@ def _run(
 ) -> Summary:
     from testbed.manifest import describe
 
-    world = build(scenario, limit=limit, threads=None if before is None else int(before["threads"]))
+    threads = None if before is None else int(before["threads"])
+    world = build(scenario, limit=limit, threads=threads, run=directory.path)
     manifest = describe(world, argv, before["started"] if before else _now()) | {"limit": limit}
     if before is not None:
         refuse_changes(manifest, before, directory.path)
@@ -92,13 +94,14 @@ def _run(
     directory.write_manifest(manifest)
     try:
         records = _work(world, directory, jobs, limit, events)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, StopRun):
         directory.write_manifest({**manifest, "state": "interrupted"})
         raise
     except BaseException:
         directory.write_manifest({**manifest, "state": "failed"})
         raise
     put_in_order(directory, world.plan)
+    manifest |= {"spending": directory.spending} if directory.spending else {}
     directory.write_manifest({**manifest, "state": "finished", "finished": _now()})
     return Summary(directory, failures(records))
 

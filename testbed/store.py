@@ -13,7 +13,7 @@ from testbed.errors import UserError
 from testbed.records import Record, RecordError, from_line, to_line
 
 MANIFEST, SCENARIO, TRIALS, TIMINGS = "manifest.json", "scenario.yaml", "trials.jsonl", "timings.jsonl"
-LOCK = ".lock"
+LOCK, SPENDING = ".lock", "spending.json"
 TRACES, TABLES, PARQUET, REPORT = "traces", "tables.json", "results.parquet", "report.html"
 
 
@@ -68,6 +68,15 @@ class RunDirectory:
         except (OSError, ValueError) as fault:
             raise UserError(f"{self.path / MANIFEST}: cannot be read: {fault}") from None
         return data
+
+    @property
+    def spending(self) -> dict[str, float]:
+        """What stages that ask paid services booked for this run, over all its sessions; empty without any."""
+        try:
+            found = json.loads((self.path / SPENDING).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def write_manifest(self, data: Mapping[str, Any]) -> None:
         """Replace the manifest, all or nothing."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from testbed.arms import length, text_of
 from testbed.ensemble import attackable
-from testbed.errors import UserError
+from testbed.errors import StopRun, UserError
 from testbed.plan import AttackTrial, EvaluationTrial
 from testbed.records import AttackRecord, EvaluationRecord, StageRank, Stopped
 from testbed.seeds import rng_for
@@ -20,6 +20,7 @@ from testbed.victim import BudgetExhausted
 if TYPE_CHECKING:
     from testbed.plan import Arm
     from testbed.protocols import Step
+    from testbed.types import Usage
     from testbed.world import World
 
 Progress = Callable[[int, float | None], None]
@@ -95,6 +96,8 @@ def run_attack(
                 break
     except BudgetExhausted as spent:
         stopped = spent.unit  # type: ignore[assignment]
+    except StopRun:
+        raise
     except Exception as fault:
         status, note = "error", f"{type(fault).__name__}: {fault}"
     cost = {unit: amount for unit, amount in victim.meter.spent().items() if unit != "seconds"}
@@ -112,7 +115,7 @@ def run_attack(
         stopped=stopped,
         status=status,  # type: ignore[arg-type]
         note=note,
-        cost={**cost, "computed": victim.meter.usage.computed},
+        cost={**cost, "computed": victim.meter.usage.computed, **_money(victim.meter.usage)},
     )
     return record, trace.lines
 
@@ -162,7 +165,12 @@ def _record(trial: EvaluationTrial, request: str, arm: Arm, outcome: Outcome) ->
         ),
         status=slate.status,
         note=slate.note,
-        cost={"queries": 1, "tokens": outcome.usage.tokens, "computed": outcome.usage.computed},
+        cost={
+            "queries": 1,
+            "tokens": outcome.usage.tokens,
+            "computed": outcome.usage.computed,
+            **_money(outcome.usage),
+        },
     )
 
 
@@ -182,6 +190,11 @@ def _accepted(world: World, trial: AttackTrial, step: Step) -> str:
     if most is not None and length(world.stack, edit.text) > most:
         raise UserError(f"a step wrote {length(world.stack, edit.text)} tokens; threat.max_tokens is {most}")
     return edit.text
+
+
+def _money(usage: Usage) -> dict[str, float]:
+    """What paid services asked for; absent where nothing had a price."""
+    return {"money": round(usage.money, 9)} if usage.money else {}
 
 
 def _below(value: float | None, bound: float) -> bool:

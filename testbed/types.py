@@ -79,12 +79,16 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a computation took. `tokens` is what the text has, `computed` what caches left to do."""
+    """What a computation took. `tokens` is what the text has, `computed` what caches left to do.
+
+    `money`: what a paid service asks for it, in the currency of its price; 0 where nothing has a price.
+    """
 
     queries: int = 0
     gradient_calls: int = 0
     tokens: int = 0
     computed: int = 0
+    money: float = 0.0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -92,6 +96,7 @@ class Usage:
             self.gradient_calls + other.gradient_calls,
             self.tokens + other.tokens,
             self.computed + other.computed,
+            self.money + other.money,
         )
 
 

@@ -162,11 +162,17 @@ class StackVictim:
     def ranks(
         self, interventions: Sequence[Intervention], situations: Sequence[Situation] | None = None
     ) -> list[list[int | None]]:
-        """Rank of the first target per (intervention, situation), None when it is not listed."""
+        """Rank of the first target per (intervention, situation), None when it is not listed.
+
+        RuntimeError where the stack could not answer: a rank that nobody gave must not steer a search.
+        """
         calls = self._calls(Access.ranks, interventions, situations)
         self.meter.require(queries=len(calls))
         outcomes = self._through(lambda scope: self._stack.run(calls, scope))
         self.meter.pay(Usage(queries=len(calls)))
+        failed = next((one.slate.note for one in outcomes if one.slate.status == "error"), None)
+        if failed is not None:
+            raise RuntimeError(f"the stack could not answer: {failed}")
         ranks = [outcome.slate.rank_of(self._targets[0].item_id) for outcome in outcomes]
         width = len(calls) // max(1, len(interventions))
         return [ranks[start : start + width] for start in range(0, len(ranks), width or 1)]

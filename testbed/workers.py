@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.queues import Queue
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from testbed.language.precision import get_threads, set_threads
@@ -58,7 +59,7 @@ def perform_all(
             max_workers=min(jobs, len(trials)),
             mp_context=context,
             initializer=_start_worker,
-            initargs=(world.scenario, limit, get_threads(), told),
+            initargs=(world.scenario, limit, get_threads(), told, world.environment.run),
         ) as pool,
     ):
         try:
@@ -106,10 +107,12 @@ _worker: list[tuple[World, Queue[Any]]] = []
 """The world of a worker process and where it tells of its steps, made once when it starts."""
 
 
-def _start_worker(scenario: Scenario, limit: int | None, threads: int, told: Queue[Any]) -> None:
+def _start_worker(
+    scenario: Scenario, limit: int | None, threads: int, told: Queue[Any], run: Path | None
+) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
-    world = build(scenario, limit=limit)
+    world = build(scenario, limit=limit, run=run)
     set_threads(threads)
     _worker.append((world, told))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from testbed.errors import ScenarioError
@@ -43,12 +44,17 @@ def load_catalog(scenario: Scenario) -> Catalog:
     return catalog
 
 
-def build(scenario: Scenario, *, limit: int | None = None, threads: int | None = None) -> World:
-    """Load the catalog, build every stage, plan the trials. `threads` goes before what the scenario says."""
+def build(
+    scenario: Scenario, *, limit: int | None = None, threads: int | None = None, run: Path | None = None
+) -> World:
+    """Load the catalog, build every stage, plan the trials. `threads` goes before what the scenario says.
+
+    `run`: the directory of the run that this world is for.
+    """
     from testbed.language.precision import set_threads
 
     catalog = load_catalog(scenario)
-    environment = scenario.machine.environment()
+    environment = replace(scenario.machine.environment(), run=run)
     set_threads(threads or environment.threads)
     stack = build_stack(scenario.stack, catalog, environment)
     return World(

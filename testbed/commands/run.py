@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ INTERRUPTED = 130
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of each process.")
 @click.option("--dry-run", is_flag=True, help="Count trials and estimate the cost; run nothing.")
 @click.option("--restart", is_flag=True, help="Forget what an earlier run with this scenario has done.")
-@click.option("--retry-failed", is_flag=True, help="Do attacks again that ended in an error.")
+@click.option("--retry-failed", is_flag=True, help="Do again what ended in an error.")
 @click.option(
     "--fail-if",
     "gates",
@@ -114,6 +115,15 @@ def _estimate(experiment: Scenario, limit: int | None, as_json: bool) -> None:
         click.echo(f"{key.replace('_', ' '):>24}  {value if value is not None else 'not known beforehand'}")
 
 
+def _paid(spending: Mapping[str, float]) -> str:
+    """What was asked of paid services, on one line."""
+    counts = {name: f"{round(spending.get(name, 0)):,}" for name in ("requests", "from_cache", "failed")}
+    tokens = round(spending.get("input_tokens", 0) + spending.get("output_tokens", 0))
+    text = f"{counts['requests']} requests ({counts['from_cache']} more from the cache, {counts['failed']} failed)"
+    text += f", {tokens:,} tokens"
+    return text + (f", money {spending['money']:.4f}" if spending.get("money") else "")
+
+
 def _tell(result: Result, crossed: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         print_json(
@@ -124,11 +134,14 @@ def _tell(result: Result, crossed: list[dict[str, Any]], as_json: bool) -> None:
                 "verdict": result.verdict,
                 "failed": list(result.failed),
                 "crossed": crossed,
+                **({"spending": dict(result.spending)} if result.spending else {}),
             }
         )
     else:
         click.echo(result.verdict["sentence"])
         click.echo(f"report: {result.report}")
+        if result.spending:
+            click.echo(f"paid: {_paid(result.spending)}")
     for key in result.failed:
         click.echo(f"failed: {visible(key)}: {visible(result.notes.get(key, ''))}", err=True)
     for gate in crossed:

@@ -9,7 +9,7 @@ from testbed.statistics import clopper_pearson
 from testbed.tables.row import Row
 from testbed.tables.run import ALL, ATTACK, Run
 
-COSTS = ("steps", "queries", "gradient_calls", "tokens", "computed")
+COSTS = ("steps", "queries", "gradient_calls", "tokens", "computed", "money")
 
 
 def search_rows(run: Run) -> Iterator[Row]:
