@@ -4,26 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from testbed.protocols import StagePlugin
+from retrievers.llm.options import OPENING, SYSTEM, PromptOptions
 
 if TYPE_CHECKING:
     from retrievers.llm.stage import Recommender
     from testbed.catalog import Catalog
     from testbed.environment import Environment
 
-SYSTEM = (
-    "You are a shopping assistant. Answer with a numbered list of product recommendations "
-    "ranked based on the user's request."
-)
-
+__all__ = ["SCORED", "SYSTEM", "LanguageModelRecommender"]
 
 SCORED = ("likelihood", "pointwise")
 """Readings that give every listing a score of its own."""
 
 
-class LanguageModelRecommender(StagePlugin):
+class LanguageModelRecommender(PromptOptions):
     """Rank listings by reading a language model's recommendation (Kumar & Lakkaraju 2024, arXiv 2404.07981)."""
 
     model: str = "smollm2-135m"
@@ -35,29 +31,12 @@ class LanguageModelRecommender(StagePlugin):
     shown (Holtzman et al. 2021, arXiv 2104.08315). For the readings `likelihood` and `pointwise`."""
     neutral_request: str = "Which product do you recommend?"
     """The request that asks for nothing in particular; see `prior`."""
-    template: Literal["lines", "json", "prose"] = "lines"
-    """How a listing is written into the prompt."""
-    order: Literal["shuffled", "fixed"] = "shuffled"
-    """Shuffled by the situation's order, or as the stage before ranked them."""
-    system: str = SYSTEM
-    """The system message, before the products and the request."""
-    opening: str = "Here are my recommendations:\n1."
+    opening: str = OPENING
     """How the assistant's answer is made to start."""
-    request_template: str = "{request}"
-    """The user's message after the products; must hold {request}."""
-    field_limit: int | None = Field(default=600, ge=1)
-    """Characters of a field that are shown; what is beyond is cut."""
     temperature: float = Field(default=0.0, ge=0.0, le=5.0)
     """Sampling noise of `constrained` and `generate`; 0 is greedy."""
     max_new_tokens: int = Field(default=200, ge=1)
     """Longest answer of `generate`."""
-
-    @field_validator("request_template")
-    @classmethod
-    def _holds_the_request(cls, template: str) -> str:
-        if "{request}" not in template:
-            raise ValueError(f"the request would not be asked: {template!r} does not hold {{request}}")
-        return template
 
     @model_validator(mode="after")
     def _has_a_prior(self) -> Self:

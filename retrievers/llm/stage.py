@@ -16,7 +16,8 @@ from retrievers.llm.pointwise import read as read_pointwise
 from retrievers.llm.prior import neutral
 from retrievers.llm.prompt import Renderer, list_messages, pointwise_messages
 from retrievers.llm.proposals import Proposals
-from retrievers.llm.readings import Prompt, Reading, Reply
+from retrievers.llm.ranked import ranked
+from retrievers.llm.readings import Prompt, Reading
 from retrievers.llm.splicing import token_ids
 from testbed.language.chat import as_text
 from testbed.protocols import Context, Continuation, Objective, Probe, Sampling, Surface, TokenGradient
@@ -54,7 +55,7 @@ class Recommender:
             )
         ]
         replies = dict(zip(asked, self.reading(self.model, prompts), strict=True)) if asked else {}
-        return [_ranked(slate, replies.get(index)) for index, slate in enumerate(shown)]
+        return [ranked(slate, replies.get(index)) for index, slate in enumerate(shown)]
 
     def present(self, context: Context, slate: Slate) -> Slate:
         """The slate in the order in which the model sees it."""
@@ -212,15 +213,3 @@ def _reading(options: LanguageModelRecommender) -> Reading:
             return read_pointwise
         case _:
             return read_likelihood
-
-
-def _ranked(shown: Slate, reply: Reply | None) -> Slate:
-    order = tuple(listing.item_id for listing in shown)
-    if reply is None:
-        return Slate((), note="nothing to rank", shown=order)
-    scores = reply.scores or (None,) * len(reply.ranking)
-    listings = tuple(
-        replace(shown.listings[index], score=score)
-        for index, score in zip(reply.ranking, scores, strict=True)
-    )
-    return Slate(listings, reply.status, reply.usage, reply.note, order)
