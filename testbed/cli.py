@@ -19,6 +19,8 @@ COMMANDS = {
     "report": "Rebuild the tables and the report of a run.",
     "compare": "Compare runs that share their trials.",
     "models": "List, fetch and find packaged models.",
+    "serve": "Serve a scenario to real agents over MCP.",
+    "sessions": "Turn session logs of real agents into a run.",
 }
 """Command → its line in `--help`, kept here so that help needs no import."""
 

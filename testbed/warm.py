@@ -48,6 +48,11 @@ def text_of(run: Path, target_id: str, seed: int | None = None) -> str:
     Failed attacks and those that found no text do not count. UserError, saying what the run holds, when
     there is none or `run` is no run directory.
     """
+    return record_of(run, target_id, seed).text
+
+
+def record_of(run: Path, target_id: str, seed: int | None = None) -> AttackRecord:
+    """The attack line that `text_of` takes its text from."""
     from testbed.records import AttackRecord, read_records
     from testbed.store import TRIALS, RunDirectory
 
@@ -64,7 +69,7 @@ def text_of(run: Path, target_id: str, seed: int | None = None) -> str:
         )
     if seed is not None:
         mine = [one for one in mine if one.seed == seed] or _no_seed(run, target_id, seed, mine)
-    return min(mine, key=lambda one: math.inf if one.objective is None else one.objective).text
+    return min(mine, key=lambda one: math.inf if one.objective is None else one.objective)
 
 
 def warm_starts(options: BaseModel) -> Iterator[tuple[str, WarmStart]]:
