@@ -352,6 +352,14 @@ class CatalogPlugin(Plugin):
         raise NotImplementedError
 
 
+class TrainerPlugin(Plugin):
+    """Options of a training; `train` does it."""
+
+    def train(self, folder: Path, env: Environment) -> None:
+        """Train into a folder, going on with what an earlier call left there. UserError where it cannot."""
+        raise NotImplementedError
+
+
 class Victim(Protocol):
     """The stack as an attacker may see it. Every call is refused above the access level and metered."""
 

@@ -15,14 +15,14 @@ from functools import lru_cache
 from pathlib import Path
 
 from testbed.errors import PluginError, UnknownNameError, hinted, listed, shown
-from testbed.protocols import AttackPlugin, CatalogPlugin, ObjectivePlugin, Plugin, StagePlugin
+from testbed.protocols import AttackPlugin, CatalogPlugin, ObjectivePlugin, Plugin, StagePlugin, TrainerPlugin
 
 KINDS: Mapping[str, type[Plugin]] = {
     "stages": StagePlugin,
     "attacks": AttackPlugin,
     "objectives": ObjectivePlugin,
     "catalogs": CatalogPlugin,
-    "trainers": Plugin,
+    "trainers": TrainerPlugin,
 }
 """Kind → base class of its plug-ins. The entry-point group of a kind is `testbed.<kind>`."""
 

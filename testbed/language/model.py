@@ -127,7 +127,7 @@ class LanguageModel:
         captured: list[tuple[Tensor, Tensor]] = []
         batch = Batch.of([Block.of(base, [Row(tuple(rest), ())])], self.device)
         with torch.inference_mode():
-            self._hidden(batch, captured=captured)
+            self.hidden(batch, captured=captured)
         layers = tuple(
             (torch.cat([base.layers[i][0], keys], 2), torch.cat([base.layers[i][1], values], 2))
             if base.layers
@@ -168,7 +168,7 @@ class LanguageModel:
         with torch.inference_mode():
             for chosen in packed(groups, self.token_budget):
                 batch = Batch.of([block for _, _, block in chosen], self.device)
-                values.append(self._token_log_probs(self._hidden(batch), batch))
+                values.append(self._token_log_probs(self.hidden(batch), batch))
                 for number, indices, block in chosen:
                     rows = [results[number][index] for index in indices]
                     owners += zip(rows, block.parts(), strict=True)
@@ -189,7 +189,7 @@ class LanguageModel:
                 for _, indices, block in chosen:
                     batch = Batch.of([block], self.device)
                     ends = [at * block.width + len(row.trunk) - 1 for at, row in enumerate(block.rows)]
-                    found[indices] = self._logits(self._hidden(batch)[ends]).log_softmax(1).cpu()
+                    found[indices] = self.logits(self.hidden(batch)[ends]).log_softmax(1).cpu()
         return found
 
     def score(self, prefix: Prefix, rows: Sequence[Row]) -> Tensor:
@@ -213,13 +213,13 @@ class LanguageModel:
             embedded = self.model.get_input_embeddings()(batch.tokens).detach()
             free = embedded[:, span].clone().requires_grad_(True)
             inputs = torch.cat([embedded[:, : span.start], free, embedded[:, span.stop :]], 1)
-            hidden = self._hidden(batch, embedded=inputs, merge=False)
+            hidden = self.hidden(batch, embedded=inputs, merge=False)
             values = self._token_log_probs(hidden, batch)
             parts = list(torch.split(values, block.parts()[0]))
             labels = one_hot(batch.tokens[0, watched], self.embeddings.shape[0]).float().requires_grad_(True)
             if row.watched:
                 before = hidden[watched.start - 1 : watched.stop - 1]
-                parts.append((self._logits(before).log_softmax(1) * labels).sum(1))
+                parts.append((self.logits(before).log_softmax(1) * labels).sum(1))
             value = loss(parts)
             slope, named = torch.autograd.grad(value, (free, labels), allow_unused=True)
         with torch.inference_mode():
@@ -237,7 +237,7 @@ class LanguageModel:
 
         return decode(self, token_ids, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
 
-    def _hidden(
+    def hidden(
         self,
         batch: Batch,
         *,
@@ -245,7 +245,7 @@ class LanguageModel:
         embedded: Tensor | None = None,
         merge: bool | None = None,
     ) -> Tensor:
-        """Last hidden states, (N, d)."""
+        """Last hidden states, (N, d); with gradients where these are enabled and something asks for them."""
         if self.window is not None and batch.last >= self.window:
             raise ModelError(
                 f"model {self.name}: a prompt of {batch.last + 1} tokens is longer than the model's attention "
@@ -270,11 +270,11 @@ class LanguageModel:
         picked = hidden[batch.where]
         parts = []
         for states, wanted in zip(torch.split(picked, 1024), torch.split(batch.answers, 1024), strict=True):
-            logits = self._logits(states)
+            logits = self.logits(states)
             parts.append(logits.gather(1, wanted[:, None])[:, 0] - logits.logsumexp(1))
         return torch.cat(parts) if parts else hidden.new_zeros(0, dtype=torch.float32)
 
-    def _logits(self, states: Tensor) -> Tensor:
+    def logits(self, states: Tensor) -> Tensor:
         """What the model says comes next, (A, V) float32."""
         logits: Tensor = self.model.get_output_embeddings()(states).float()
         if self._logit_scale != 1:

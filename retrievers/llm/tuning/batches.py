@@ -1,0 +1,67 @@
+"""Which pages an update sees: a function of seed and step alone, so that training can go on where it stopped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from retrievers.llm.tuning.examples import Example, Format, example, page_and_wishes
+from retrievers.llm.tuning.products import Shop
+from retrievers.llm.tuning.wishes import Wish
+from retrievers.llm.tuning.world import World
+
+if TYPE_CHECKING:
+    from retrievers.llm.tuning.options import RecommenderTrainer
+    from testbed.language import LanguageModel
+
+COUNTS = (3, 4, 6, 7, 8, 9, 11, 12, 13, 14)
+"""Listings on a training page; 5, 10 and more than 14 are held out."""
+FIRST = 5
+"""Most listings at the start of the ramp."""
+
+
+def training_page(
+    model: LanguageModel, world: World, options: RecommenderTrainer, step: int, index: int
+) -> Example:
+    """Page `index` of an update."""
+    rng = np.random.default_rng([options.seed, 1, step, index])
+    grown = min(1.0, step / max(1.0, options.ramp * options.steps))
+    most = FIRST + grown * (max(COUNTS) - FIRST)
+    return _drawn(model, world, options, [count for count in COUNTS if count <= most], rng)
+
+
+def validation_pages(model: LanguageModel, world: World, options: RecommenderTrainer) -> list[Example]:
+    """Pages of the training categories that no update sees."""
+    return [
+        _drawn(model, world, options, list(COUNTS), np.random.default_rng([options.seed, 2, index]))
+        for index in range(options.validation_pages)
+    ]
+
+
+def _drawn(
+    model: LanguageModel,
+    world: World,
+    options: RecommenderTrainer,
+    counts: list[int],
+    rng: np.random.Generator,
+) -> Example:
+    """A page that fits the token limit: one that does not is drawn again with fewer listings."""
+    how = Format.draw(rng)
+    count = counts[int(rng.integers(len(counts)))]
+    while True:
+        page, wishes = page_and_wishes(world, "train", count, options.requests, rng)
+        found = example(model, page, wishes, how, rng)
+        if found.size <= options.tokens or count <= 2:
+            return found
+        count -= 1
+
+
+def evaluation_pages(
+    world: World, count: int, pages: int, requests: int, seed: int
+) -> list[tuple[Shop, list[Wish]]]:
+    """Pages of `count` listings of the held-out categories with held-out phrasings."""
+    return [
+        page_and_wishes(world, "test", count, requests, np.random.default_rng([seed, 3, count, index]))
+        for index in range(pages)
+    ]

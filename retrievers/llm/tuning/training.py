@@ -1,0 +1,156 @@
+"""The training loop of one process: updates, looks at validation pages, checkpoints."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from retrievers.llm.tuning import checkpoint
+from retrievers.llm.tuning.batches import training_page, validation_pages
+from retrievers.llm.tuning.lora import LowRank, attach
+from retrievers.llm.tuning.losses import loss
+from retrievers.llm.tuning.world import world
+
+if TYPE_CHECKING:
+    from retrievers.llm.tuning.options import RecommenderTrainer
+    from testbed.language import LanguageModel
+
+CLIP = 1.0
+"""Largest norm of an update's gradient."""
+DECAYED = 0.1
+"""Share of the peak learning rate at the end."""
+
+Combine = Callable[[torch.Tensor], None]
+"""Sums a vector over all processes, in place."""
+
+
+class Training:
+    """A model with adapters on its way through the updates. `rank` of `processes` computes every so-manieth page."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        options: RecommenderTrainer,
+        folder: Path,
+        *,
+        rank: int = 0,
+        processes: int = 1,
+        combine: Combine = lambda vector: None,
+    ) -> None:
+        self.model, self.options, self.folder = model, options, folder
+        self.rank, self.processes, self.combine = rank, processes, combine
+        self.world = world()
+        self.adapters: dict[str, LowRank] = attach(
+            model.model,
+            rank=options.rank,
+            alpha=options.alpha,
+            first_layer=options.first_layer,
+            seed=options.seed,
+        )
+        self.weights = [weight for adapter in self.adapters.values() for weight in (adapter.a, adapter.b)]
+        self.optimizer = torch.optim.AdamW(self.weights, lr=options.learning_rate, weight_decay=0.0)
+        self.progress = checkpoint.load(folder, self)
+        self._refresh()
+
+    @property
+    def finished(self) -> bool:
+        """Whether all updates are done or patience has run out."""
+        return self.progress.step >= self.options.steps or self.progress.waited >= self.options.patience
+
+    def run(self, tell: Callable[[dict[str, float]], None]) -> None:
+        """Train to the end. `tell` gets a line for every update and every look; called in the first process only."""
+        pages = validation_pages(self.model, self.world, self.options)
+        while not self.finished:
+            if self.progress.step == 0 and not self.progress.looked:
+                self._look(pages, tell)
+            began = time.perf_counter()
+            found, tokens = self._update()
+            self.progress.step += 1
+            self.progress.tokens += tokens
+            seconds = time.perf_counter() - began
+            self._tell(tell, loss=found, tokens=tokens, seconds=round(seconds, 3))
+            if (
+                self.progress.step % self.options.evaluate_every == 0
+                or self.progress.step == self.options.steps
+            ):
+                self._look(pages, tell)
+
+    def rate(self, step: int) -> float:
+        """Learning rate of an update."""
+        options = self.options
+        if step < options.warmup:
+            return options.learning_rate * (step + 1) / options.warmup
+        share = (step - options.warmup) / max(1, options.steps - options.warmup)
+        return options.learning_rate * (
+            DECAYED + (1 - DECAYED) * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
+        )
+
+    def _update(self) -> tuple[float, int]:
+        """One update; mean excess loss of its requests and the tokens that all processes computed."""
+        step = self.progress.step
+        total, excess, branches, tokens = 0.0, 0.0, 0, 0
+        for index in range(self.rank, self.options.pages, self.processes):
+            example = training_page(self.model, self.world, self.options, step, index)
+            with torch.enable_grad():
+                value, least = loss(self.model, example)
+                value.backward()  # type: ignore[no-untyped-call]
+            total += float(value.detach())
+            excess += float(value.detach()) - least
+            branches += len(example.branches)
+            tokens += example.size
+        slopes = [
+            weight.grad if weight.grad is not None else torch.zeros_like(weight) for weight in self.weights
+        ]
+        together = torch.cat(
+            [
+                *(slope.flatten() for slope in slopes),
+                torch.tensor([excess, branches, tokens], device=slopes[0].device),
+            ]
+        )
+        self.combine(together)
+        excess, branches, tokens = (float(value) for value in together[-3:])
+        flat = together[:-3] / branches
+        flat *= min(1.0, CLIP / (float(flat.norm()) + 1e-9))
+        for weight, slope in zip(self.weights, flat.split([w.numel() for w in self.weights]), strict=True):
+            weight.grad = slope.view_as(weight)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate(step)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self._refresh()
+        return excess / branches, int(tokens)
+
+    def _look(self, pages: list, tell: Callable[[dict[str, float]], None]) -> None:  # type: ignore[type-arg]
+        """Validation loss; keeps the best adapter, writes a checkpoint."""
+        excess, branches = 0.0, 0
+        with torch.no_grad():
+            for example in pages[self.rank :: self.processes]:
+                value, least = loss(self.model, example)
+                excess += float(value) - least
+                branches += len(example.branches)
+        together = torch.tensor([excess, branches], dtype=torch.float64)
+        self.combine(together)
+        found = float(together[0] / together[1])
+        self.progress.looked = True
+        better = found < self.progress.best
+        self.progress.best, self.progress.waited = (
+            (found, 0) if better else (self.progress.best, self.progress.waited + 1)
+        )
+        if self.rank == 0:
+            if better:
+                checkpoint.save_adapter(self.folder, self)
+            checkpoint.save(self.folder, self)
+        self._tell(tell, validation=found)
+
+    def _tell(self, tell: Callable[[dict[str, float]], None], **values: float) -> None:
+        if self.rank == 0:
+            tell({"step": self.progress.step, **values})
+
+    def _refresh(self) -> None:
+        for adapter in self.adapters.values():
+            adapter.refresh()
