@@ -57,8 +57,9 @@ class Showing:
     ) -> Showing:
         """Put together what the options say; UserError where they contradict each other, the scenario or the run."""
         target = choose_target(scenario, target_id)
-        attack = _attack(catalog, target, run, seed, text)
-        if arm not in ("clean", "clean_again") and (target is None or attack is None):
+        clean = arm in ("clean", "clean_again")
+        attack = None if clean else _attack(catalog, target, run, seed, text)
+        if not clean and (target is None or attack is None):
             what = (
                 "a target (targets: in the scenario)"
                 if target is None

@@ -50,8 +50,8 @@ class Arguments(BaseModel):
         try:
             return cls.model_validate(dict(arguments))
         except ValidationError as error:
-            faults = [_say(cls, fault) for fault in error.errors(include_url=False)[:5]]
-            raise ToolFault("; ".join(faults)) from None
+            faults = sorted(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
+            raise ToolFault("; ".join(_say(cls, fault) for fault in faults[:5])) from None
 
 
 class Task(Arguments):
