@@ -154,27 +154,19 @@ def _scored(choice: _Choice, ending: str) -> Choice:
 
 
 def _tokens_of(ending: str, tokens: Sequence[str]) -> slice | None:
-    """The tokens that make up the last occurrence of `ending` in what they spell, at most one token from its end."""
-    text = "".join(tokens)
-    start = text.rfind(ending)
-    if start < 0:
-        return None
+    """The tokens that make up `ending` at the end of what they spell, or before the one token that was generated."""
     offsets = [0]
     for token in tokens:
         offsets.append(offsets[-1] + len(token))
-    stop = start + len(ending)
-    touched = [i for i in range(len(tokens)) if offsets[i] < stop and offsets[i + 1] > start]
-    if not touched or touched[-1] < len(tokens) - 2:
-        return None
-    return slice(touched[0], touched[-1] + 1)
+    return _tokens_at(ending, "".join(tokens), offsets[:-1])
 
 
 def _tokens_at(ending: str, text: str, offsets: Sequence[int]) -> slice | None:
-    """The same by the places that the server gives, for tokens that spell no whole characters."""
-    start = text.rfind(ending)
-    if start < 0:
-        return None
-    stop = start + len(ending)
+    """The same, where the tokens are known to begin at these places of the text."""
     ends = [*offsets[1:], len(text)]
-    touched = [i for i, begin in enumerate(offsets) if begin < stop and ends[i] > start]
-    return slice(touched[0], touched[-1] + 1) if touched else None
+    for stop in (*offsets[-1:], len(text)):
+        start = stop - len(ending)
+        if start >= 0 and text[start:stop] == ending:
+            touched = [i for i, begin in enumerate(offsets) if begin < stop and ends[i] > start]
+            return slice(touched[0], touched[-1] + 1) if touched else None
+    return None

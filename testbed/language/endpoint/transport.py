@@ -22,7 +22,7 @@ LARGEST_FAULT = 16 * 2**10
 NEEDED = "use: endpoint needs a package that is not installed; install it with: pip install 'ranking-testbed[openai]'"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)
 class CallFailed(Exception):
     """An attempt that brought no answer.
 
