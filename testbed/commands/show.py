@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from testbed.protocols import Plugin
     from testbed.store import RunDirectory
 
-KINDS = ("stages", "attacks", "objectives", "catalogs")
+KINDS = ("stages", "attacks", "objectives", "catalogs", "trainers")
 
 
 @click.command("show")

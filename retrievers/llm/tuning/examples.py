@@ -27,13 +27,16 @@ SYSTEMS = (
 OPENINGS = ("1.", "I recommend:\n1.", "Here is my ranking:\n1.", "Sure! These fit best:\n1.")
 SHARPNESS = 8.0
 """Utility 1 is wished e^8 times as often as utility 0."""
+FINISHED = 4
+"""One request in so many has its whole answer in the loss, the others its first token: copying is quickly learnt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Branch:
     """A request on a page: the prompt's tokens after the trunk, a sampled answer, and what should be said first.
 
-    `first`: wished probability of each first answer token. `answer`: a name and the line's end, drawn by utility.
+    `first`: wished probability of each first answer token. `answer`: a name and the line's end, drawn by utility,
+    or only its first token.
     """
 
     tokens: tuple[int, ...]
@@ -107,5 +110,6 @@ def example(
         for answer, share in zip(answers, wanted, strict=True):
             first[answer[0]] = first.get(answer[0], 0.0) + float(share)
         drawn = answers[int(rng.choice(len(answers), p=wanted))]
-        branches.append(Branch(tuple(prompt[shared:]), drawn, first))
+        whole = len(branches) % FINISHED == 0
+        branches.append(Branch(tuple(prompt[shared:]), drawn if whole else drawn[:1], first))
     return Example(tuple(prompts[0][:shared]), tuple(branches))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from testbed.language import LanguageModel
 
 REST = 0.3
-"""Weight of the name's other tokens: copying is quickly learnt."""
+"""Weight of the name's other tokens."""
 
 
 @dataclass(frozen=True, slots=True)

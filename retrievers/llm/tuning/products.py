@@ -221,6 +221,6 @@ def _value(low: float, high: float, digits: int, rng: np.random.Generator) -> fl
         value = float(np.exp(rng.uniform(np.log(low), np.log(high))))
     else:
         value = float(rng.uniform(low, high))
-    if digits == 0 and 100 <= value and not 1900 < value < 2100 and rng.random() < 0.5:
+    if digits == 0 and value >= 100 and not 1900 < value < 2100 and rng.random() < 0.5:
         value = round(value, -1) - (1 if rng.random() < 0.6 else 0)
     return round(value, digits)

@@ -25,7 +25,7 @@ SHARES = {
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A request and the utility of every product for it, (products,) from 0 to 1; the best has 1 unless all are equal."""
+    """A request and the utility of every product for it: (products,) from 0 to 1; the best has 1."""
 
     text: str
     utility: np.ndarray

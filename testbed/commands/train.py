@@ -1,0 +1,69 @@
+"""`testbed train`: make a model with a trainer, or go on with a training that was interrupted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from testbed.commands.options import SET
+
+if TYPE_CHECKING:
+    from testbed.protocols import TrainerPlugin
+
+INTERRUPTED = 130
+
+
+@click.command("train")
+@click.argument("trainer")
+@SET
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to train into."
+)
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps or auto.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads of each process.")
+def command(trainer: str, settings: tuple[str, ...], out: Path, device: str, threads: int | None) -> None:
+    """Train with TRAINER (`testbed list trainers`) into a folder; the same command goes on after an interruption.
+
+    Options of the trainer are set with --set, for instance --set steps=200; `testbed show TRAINER` lists them.
+    """
+    from testbed.environment import Environment
+
+    plugin = resolved(trainer, settings)
+    try:
+        plugin.train(out, Environment(device=device, threads=threads))
+    except KeyboardInterrupt:
+        click.echo(f"interrupted; the same command goes on from {out}", err=True)
+        raise SystemExit(INTERRUPTED) from None
+
+
+def resolved(name: str, settings: tuple[str, ...]) -> TrainerPlugin:
+    """The trainer with its options checked. ScenarioError with every fault; UnknownNameError."""
+    from testbed.errors import Fault, ScenarioError
+    from testbed.protocols import TrainerPlugin
+    from testbed.registry import installed
+    from testbed.scenario.options import Resolver
+    from testbed.scenario.source import Source, Spot
+    from testbed.scenario.yaml_source import read
+
+    registry = installed()
+    registry.entry("trainers", name)
+    source = Source(f"testbed train {name}")
+    options: dict[str, Any] = {"use": name}
+    for setting in settings:
+        label = f"--set {setting if len(setting) <= 60 else setting[:59] + '…'}"
+        key, equals, text = (part.strip() for part in setting.partition("="))
+        if not equals or not key:
+            source.faults.append(Fault("expected KEY=VALUE, for instance steps=200", file=label))
+            continue
+        value = read(f"value: {text}\n", label)
+        source.faults += [Fault(fault.message, key, label, hint=fault.hint) for fault in value.faults]
+        if not value.faults:
+            options[key] = value.data["value"]
+            source.spots[(key,)] = (Spot(label), Spot(label))
+    found = Resolver(registry, source, Path()).resolve("trainers", options, ())
+    if source.faults or found is None:
+        raise ScenarioError(source.faults)
+    assert isinstance(found.plugin, TrainerPlugin)
+    return found.plugin
