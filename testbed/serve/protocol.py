@@ -149,6 +149,7 @@ def run_http(sessions: Sessions, host: str, port: int, tell: Callable[[str], Non
     )
     shown_host = f"[{host}]" if ":" in host else host
     tell(f"http://{shown_host}:{listening.getsockname()[1]}{PATH}")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         uvicorn.Server(config).run(sockets=[listening])
     except KeyboardInterrupt:
