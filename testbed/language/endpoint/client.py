@@ -48,6 +48,7 @@ class Endpoint:
         together = cache / "endpoint" / "pace" / f"{server.fingerprint}.json" if cache and limited else None
         self._pace = Pace(server.requests_per_minute, server.tokens_per_minute, Shared(together))
         self._stop = threading.Event()
+        self._cause: StopRun | None = None
         self._answered = False
         self._jitter = random.Random()
 
@@ -73,6 +74,7 @@ class Endpoint:
         if not wanted:
             return {}
         self._stop.clear()
+        self._cause = None
         with ThreadPoolExecutor(min(self.server.concurrency, len(wanted))) as pool:
             jobs: dict[str, Future[Answer | Failed]] = {
                 key: pool.submit(self._one, key, question) for key, question in wanted.items()
@@ -88,6 +90,15 @@ class Endpoint:
             return {key: job.result() for key, job in jobs.items()}
 
     def _one(self, key: str, question: Question) -> Answer | Failed:
+        """One question. What ends the run ends it for the others in the same moment."""
+        try:
+            return self._asked(key, question)
+        except StopRun as cause:
+            self._cause = self._cause or cause
+            self._stop.set()
+            raise self._cause from None
+
+    def _asked(self, key: str, question: Question) -> Answer | Failed:
         """One question, asked until there is an answer or no more attempt; the answer is kept."""
         fault = CallFailed("")
         for attempt in range(self.server.retries + 1):
