@@ -20,7 +20,8 @@ class Catalog:
     """Items, requests and judgements. Columns are stored; `Item` objects are made on demand.
 
     `columns`: field name → texts, one per item, in display order of the fields.
-    `name_field`: the field that holds the item's name. Names are unique, so a ranking can be read off text.
+    `name_field`: the field that holds the item's name. Names are unique among the items that are offered together, so
+    a ranking can be read off text.
     """
 
     name: str
@@ -85,9 +86,17 @@ class Catalog:
     def _requests(self) -> Mapping[str, Request]:
         return {request.id: request for request in self.requests}
 
-    def source(self, intervention: Intervention = ()) -> Slate:
-        """The whole catalog, in catalog order, as a lazy slate with the edits in place."""
-        return Slate(SourceListings(self, intervention))
+    @cached_property
+    def pool(self) -> int:
+        """Fewest items that are offered for a request."""
+        return min((len(request.candidates) or len(self) for request in self.requests), default=len(self))
+
+    def source(self, intervention: Intervention = (), request: Request | None = None) -> Slate:
+        """The whole catalog, in catalog order, as a lazy slate with the edits in place; or a request's candidates."""
+        listings = SourceListings(self, intervention)
+        if request is None or not request.candidates:
+            return Slate(listings)
+        return Slate(tuple(listings.listing(item_id) for item_id in request.candidates))
 
     @classmethod
     def of(
@@ -154,7 +163,8 @@ class SourceListings(Sequence[Listing]):
 
 
 def request_as_json(request: Request) -> dict[str, object]:
-    """A request as plain JSON values."""
+    """A request as plain JSON values; candidates only where there are some."""
+    offered = {"candidates": list(request.candidates)} if request.candidates else {}
     return {
         "id": request.id,
         "text": request.text,
@@ -162,4 +172,5 @@ def request_as_json(request: Request) -> dict[str, object]:
         "dialogue": list(request.dialogue),
         "goal": request.goal,
         "constraints": [[wish.attribute, wish.op, wish.value] for wish in request.constraints],
+        **offered,
     }

@@ -25,9 +25,9 @@ def estimate(scenario: Scenario, limit: int | None = None) -> dict[str, Any]:
     deterministic = all(choice.plugin.deterministic for choice in scenario.stack)
     trials = plan(scenario, catalog, deterministic=deterministic, limit=limit)
     rankings = sum(len(trial.lines) for trial in trials.evaluations)
-    prompt = tokens_of_prompt(catalog, pool_size(scenario, len(catalog)))
+    prompt = tokens_of_prompt(catalog, pool_size(scenario, catalog.pool))
     stacks = scenario.surrogates or (scenario.stack,)
-    searched = [pool_size(scenario, len(catalog), stack) for stack in stacks]
+    searched = [pool_size(scenario, catalog.pool, stack) for stack in stacks]
     attack_prompt = round(sum(tokens_of_prompt(catalog, pool) for pool in searched) / len(searched))
     queries = _attack_queries(scenario, len(trials.splits.get("optimise", ())), len(searched))
     attack_queries = None if queries is None else queries * len(trials.attacks)
@@ -74,7 +74,7 @@ def _charges(catalog: Catalog, scenario: Scenario, stack: Sequence[StageChoice])
     """What one ranking of a stack takes of each paid service in it."""
     found = []
     for index, choice in enumerate(stack):
-        listings = pool_size(scenario, len(catalog), stack[: index + 1])
+        listings = pool_size(scenario, catalog.pool, stack[: index + 1])
         charge = choice.plugin.charge(tokens_of_prompt(catalog, listings), listings)
         if charge is not None:
             found.append(charge)

@@ -92,12 +92,15 @@ def _catalog_facts(world: World) -> dict[str, Any]:
 
 
 def _violating(catalog: Catalog, request_id: str) -> list[str]:
-    wishes = catalog.request(request_id).constraints
+    request = catalog.request(request_id)
+    wishes = request.constraints
     if not wishes or not catalog.attributes:
         return []
+    rows = [catalog.rows[item] for item in request.candidates] or range(len(catalog))
     return [
-        item
-        for item, facts in zip(catalog.ids, catalog.attributes, strict=True)
+        catalog.ids[row]
+        for row in rows
+        for facts in (catalog.attributes[row],)
         if not all(wish.holds(facts) for wish in wishes)
     ]
 
@@ -140,7 +143,7 @@ def _versions() -> dict[str, str]:
 
 
 def _notes(world: World) -> list[str]:
-    notes = []
+    notes: list[str] = []
     for node in (node for stack in (world.stack, *world.surrogates) for node in stack.nodes):
         notes += getattr(node.stage, "notes", ())
     if world.stack.deterministic:

@@ -106,8 +106,8 @@ def plan(scenario: Scenario, catalog: Catalog, *, deterministic: bool, limit: in
     that all runs on a catalog are measured on the same ones.
     """
     requests = draw_requests(scenario, catalog)
-    pool = pool_size(scenario, len(catalog))
-    searched = [pool_size(scenario, len(catalog), stack) for stack in scenario.surrogates] or [pool]
+    pool = pool_size(scenario, catalog.pool)
+    searched = [pool_size(scenario, catalog.pool, stack) for stack in scenario.surrogates] or [pool]
     pools = {"optimise": min(searched), "validate": pool, "test": pool}
     splits = {
         name: _situations(name, split, requests[name], pools[name])

@@ -105,7 +105,7 @@ class Stack:
 
         A lower bound where a priced stage feeds another: what that one will be shown is not known.
         """
-        flow = [(SOURCE, [self.catalog.source(call.intervention) for call in calls])]
+        flow = [(SOURCE, [self.catalog.source(call.intervention, call.request) for call in calls])]
         total = 0
         for node in self.nodes:
             if not set(node.inputs) <= dict(flow).keys():
@@ -121,7 +121,7 @@ class Stack:
         return total
 
     def _until(self, name: str, calls: Sequence[Call], scope: Scope) -> list[tuple[str, list[Slate]]]:
-        flow = [(SOURCE, [self.catalog.source(call.intervention) for call in calls])]
+        flow = [(SOURCE, [self.catalog.source(call.intervention, call.request) for call in calls])]
         for node in self.nodes:
             if node.name == name:
                 break

@@ -58,7 +58,10 @@ class Constraint:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a user asks for. `history` holds item ids, oldest first; `dialogue` holds utterances, oldest first."""
+    """What a user asks for. `history` holds item ids, oldest first; `dialogue` holds utterances, oldest first.
+
+    `candidates`: ids of the only items that are offered for it; the whole catalog when empty.
+    """
 
     id: str
     text: str
@@ -66,6 +69,7 @@ class Request:
     dialogue: tuple[str, ...] = ()
     goal: str = ""
     constraints: tuple[Constraint, ...] = ()
+    candidates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

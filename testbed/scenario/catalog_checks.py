@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def faults(scenario: Scenario, catalog: Catalog, source: Source | None) -> list[Fault]:
     """Every fault, in the order of the scenario; empty when the catalog has all that is asked of it."""
     places = source or Source("")
-    checks = (_targets, _field, _requests, _counts, _slots, _honest, _judged, _earlier_texts)
+    checks = (_targets, _field, _requests, _counts, _offered, _slots, _honest, _judged, _earlier_texts)
     found = [places.fault_at(*fault) for check in checks for fault in check(scenario, catalog)]
     return sorted(found, key=lambda fault: (fault.file, fault.line, fault.column))
 
@@ -76,12 +76,32 @@ def _counts(scenario: Scenario, catalog: Catalog) -> Iterator[Found]:
         yield ("evaluate", "requests"), message, "ask for fewer, or write hold_out: orders"
 
 
+def _offered(scenario: Scenario, catalog: Catalog) -> Iterator[Found]:
+    """Where a request has its own candidates, the target is one of them."""
+    from testbed.plan import draw_requests
+
+    offered = {request.id: request.candidates for request in catalog.requests if request.candidates}
+    if not offered or scenario.targets is None:
+        return
+    drawn = draw_requests(scenario, catalog)
+    used = [name for name, _ in _splits(scenario) if name != "validate" or len(scenario.seeds) > 1]
+    for name in used:
+        for item in scenario.targets.items:
+            measured = drawn["test" if name == "evaluate" else name]
+            without = [one for one in measured if one in offered and item not in offered[one]]
+            if without and item in catalog.rows:
+                where = [one for one, items in offered.items() if item in items][:3]
+                hint = f"it is one for {listed(where)}" if where else "it is one for no request"
+                message = f"target {shown(item)} is no candidate for request {shown(without[0])}"
+                yield (name, "requests"), message, hint
+
+
 def _slots(scenario: Scenario, catalog: Catalog) -> Iterator[Found]:
     slots = scenario.optimise.slots
     for index, slot in enumerate(slots if isinstance(slots, tuple) else ()):
-        if slot >= len(catalog):
-            message = f"no position {slot} among {len(catalog)} items"
-            yield ("optimise", "slots", index), message, f"positions are 0 to {len(catalog) - 1}"
+        if slot >= catalog.pool:
+            message = f"no position {slot} among {catalog.pool} items"
+            yield ("optimise", "slots", index), message, f"positions are 0 to {catalog.pool - 1}"
 
 
 def _honest(scenario: Scenario, catalog: Catalog) -> Iterator[Found]:

@@ -80,7 +80,11 @@ def _columns(catalog: Catalog) -> None:
 
 def _items(catalog: Catalog) -> None:
     _once("item ids", catalog.ids)
-    _once("item names", (_key(catalog.name_of(item)) for item in catalog.ids))
+    offered = {request.candidates or tuple(catalog.ids) for request in catalog.requests} or {
+        tuple(catalog.ids)
+    }
+    for together in sorted(offered):
+        _once("item names", (_key(catalog.name_of(item)) for item in together if item in catalog.rows))
     for item_id in catalog.ids:
         usable = isinstance(item_id, str) and item_id.strip() == item_id and item_id.isprintable() and item_id
         expect(
@@ -104,6 +108,14 @@ def _requests(catalog: Catalog) -> None:
         expect(
             not unknown, "a history lists items of the catalog", f"{request.id}: {unknown[:3]}", "other ids"
         )
+        strangers = [item for item in request.candidates if item not in catalog.rows]
+        expect(
+            not strangers,
+            "candidates are items of the catalog",
+            f"{request.id}: {strangers[:3]}",
+            "other ids",
+        )
+        _once(f"candidates of {request.id}", request.candidates)
         wishes = [wish.attribute for wish in request.constraints]
         have = {key for facts in catalog.attributes for key in facts}
         missing = [key for key in wishes if key not in have]

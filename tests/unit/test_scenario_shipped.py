@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from safegeo_folder import write
 
 from testbed.scenario import load
 
@@ -30,6 +31,8 @@ sys.exit(code)
 
 def shipped(name: str, folder: Path) -> list[str]:
     """The overrides that a shipped scenario needs to be complete."""
+    if name == "safegeo.yaml":
+        return [f"catalog.path={write(folder)}"]
     if name != "paper_catalog.yaml":
         return []
     names = ("ColdBrew Master", "QuickBrew Express", "CaféPro")
