@@ -9,7 +9,14 @@ WHOLE = 64 * 2**20
 """Files up to this many bytes are read whole."""
 SAMPLES, SAMPLE = 256, 64 * 2**10
 """Larger ones: their size and this many evenly spaced pieces of this many bytes (first and last included)."""
-TEXTS = ("config.json", "adapter_config.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "chat_template.jinja")
+TEXTS = (
+    "config.json",
+    "adapter_config.json",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+)
 
 
 def fingerprint(path: Path) -> str:

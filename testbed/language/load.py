@@ -32,8 +32,9 @@ def load(
     """The language model behind a name, on the chosen device and in the chosen dtype.
 
     `model`: a packaged name (`smollm2-135m`), a folder that transformers reads, a folder with a LoRA adapter
-    in PEFT's format (merged into its base model), a `.gguf` file, or a hub id (`owner/name`, `owner/name@revision`). Only safetensors and GGUF weights are read, and no code that comes
-    with a model is run. A model without chat template is accepted: its tokenizer's `chat_template` is None
+    in PEFT's format (merged into its base model), a `.gguf` file, or a hub id (`owner/name`,
+    `owner/name@revision`). Only safetensors and GGUF weights are read, and no code that comes with a model is
+    run. A model without chat template is accepted: its tokenizer's `chat_template` is None
     and prompts are plain text. ModelError says what is missing or wrong, also for an architecture whose own
     numbers the engine does not reproduce.
     """
@@ -94,7 +95,9 @@ def adapted(network: Any, tokenizer: Any, identity: str, adapter: Path) -> tuple
     """A model with an adapter merged into it. ModelError when the adapter was made for other weights."""
     made_for = settings(adapter).get("base_fingerprint")
     if made_for not in (None, identity):
-        raise ModelError(f"{adapter}: was tuned on weights {shown(made_for)}, but its base model is {identity}")
+        raise ModelError(
+            f"{adapter}: was tuned on weights {shown(made_for)}, but its base model is {identity}"
+        )
     merge(network, adapter)
     both = hashlib.sha256(f"{identity}+{fingerprint(adapter)}".encode()).hexdigest()
     return network, tokenizer, both[:16]

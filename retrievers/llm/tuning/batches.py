@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from retrievers.llm.tuning.examples import Example, Format, example, page_and_wishes
-from retrievers.llm.tuning.products import Shop
-from retrievers.llm.tuning.wishes import Wish
+from retrievers.llm.tuning.examples import Example, Format, example
+from retrievers.llm.tuning.products import one, shop
+from retrievers.llm.tuning.wishes import wishes
 from retrievers.llm.tuning.world import World
 
 if TYPE_CHECKING:
@@ -50,18 +50,8 @@ def _drawn(
     how = Format.draw(rng)
     count = counts[int(rng.integers(len(counts)))]
     while True:
-        page, wishes = page_and_wishes(world, "train", count, options.requests, rng)
-        found = example(model, page, wishes, how, rng)
+        page = shop(world, one(world.categories["train"], rng), count, "train", rng)
+        found = example(model, page, wishes(world, page, "train", options.requests, rng), how, rng)
         if found.size <= options.tokens or count <= 2:
             return found
         count -= 1
-
-
-def evaluation_pages(
-    world: World, count: int, pages: int, requests: int, seed: int
-) -> list[tuple[Shop, list[Wish]]]:
-    """Pages of `count` listings of the held-out categories with held-out phrasings."""
-    return [
-        page_and_wishes(world, "test", count, requests, np.random.default_rng([seed, 3, count, index]))
-        for index in range(pages)
-    ]

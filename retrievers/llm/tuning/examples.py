@@ -9,9 +9,8 @@ import numpy as np
 
 from retrievers.llm.plugin import SYSTEM, LanguageModelRecommender
 from retrievers.llm.prompt import Renderer, list_messages
-from retrievers.llm.tuning.products import Shop, one, shop
-from retrievers.llm.tuning.wishes import Wish, wish
-from retrievers.llm.tuning.world import Split, World
+from retrievers.llm.tuning.products import Shop, one
+from retrievers.llm.tuning.wishes import Wish
 from testbed.language import common_prefix
 from testbed.language.chat import as_text
 
@@ -73,22 +72,8 @@ class Format:
         return cls(template, system, OPENING if rng.random() < 0.7 else one(OPENINGS, rng))
 
 
-def page_and_wishes(
-    world: World, split: Split, count: int, requests: int, rng: np.random.Generator
-) -> tuple[Shop, list[Wish]]:
-    """A page of `count` products of the split and different requests for it."""
-    page = shop(world, one(world.categories[split], rng), count, split, rng)
-    wishes: dict[str, Wish] = {}
-    for _ in range(4 * requests):
-        found = wish(world, page, split, rng)
-        wishes.setdefault(found.text, found)
-        if len(wishes) == requests:
-            break
-    return page, list(wishes.values())
-
-
 def example(
-    model: LanguageModel, page: Shop, wishes: list[Wish], how: Format, rng: np.random.Generator
+    model: LanguageModel, page: Shop, asked: list[Wish], how: Format, rng: np.random.Generator
 ) -> Example:
     """The page and its requests as tokens."""
     renderer = Renderer(how.template, None, ())
@@ -96,15 +81,15 @@ def example(
     products = gap.join(renderer.listing(product.fields, page.name_field) for product in page.products)
     texts = [
         as_text(model.tokenizer, list_messages(how.system, products, wish.text), how.opening)
-        for wish in wishes
+        for wish in asked
     ]
     prompts = model.encode_many(texts)
     answers = model.continuations(how.opening, [f" {product.name}\n" for product in page.products])
     shared = min((common_prefix(prompts[0], other) for other in prompts[1:]), default=len(prompts[0]) - 1)
     shared = min(shared, *(len(prompt) - 1 for prompt in prompts))
-    branches = []
-    for prompt, asked in zip(prompts, wishes, strict=True):
-        wanted = np.exp(SHARPNESS * (asked.utility - 1))
+    branches: list[Branch] = []
+    for prompt, request in zip(prompts, asked, strict=True):
+        wanted = np.exp(SHARPNESS * (request.utility - 1))
         wanted /= wanted.sum()
         first: dict[int, float] = {}
         for answer, share in zip(answers, wanted, strict=True):

@@ -36,7 +36,7 @@ class LowRank(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(…, in) → (…, out)."""
-        found: Tensor = _Merged.apply(inputs, self.merged, self.a, self.b, self.scale)
+        found: Tensor = _Merged.apply(inputs, self.merged, self.a, self.b, self.scale)  # type: ignore[no-untyped-call]
         return found if self.bias is None else found + self.bias
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -64,19 +63,3 @@ def loss(model: LanguageModel, example: Example) -> tuple[Tensor, float]:
         rest = logs[len(places.first) :].gather(1, wanted[:, None])
         total = total - REST * rest.mean() * len(example.branches)
     return total, float(entropy)
-
-
-def first_choice(model: LanguageModel, examples: Sequence[Example]) -> list[list[dict[int, float]]]:
-    """Log-probability of each name's first token, by branch, of several examples."""
-    found = []
-    with torch.inference_mode():
-        for example in examples:
-            batch, places = batch_of(model, example)
-            logs = model.logits(model.hidden(batch)[list(places.first)]).log_softmax(1)
-            found.append(
-                [
-                    {token: float(logs[row, token]) for token in branch.first}
-                    for row, branch in enumerate(example.branches)
-                ]
-            )
-    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -68,11 +68,23 @@ class Shop:
     split: Split
 
 
-def shop(world: World, category: Category, count: int, split: Split, rng: np.random.Generator) -> Shop:
-    """`count` products with different names, written in one format drawn for the page."""
+def shop(
+    world: World,
+    category: Category,
+    count: int,
+    split: Split,
+    rng: np.random.Generator,
+    name_label: str | None = None,
+) -> Shop:
+    """`count` products with different names, written in one format drawn for the page.
+
+    `name_label`: the field of the name, drawn if None.
+    """
     kinds = [kind for kind in category.numbers if rng.random() < 0.8] or [next(iter(category.numbers))]
     ranges = {kind: _narrowed(*category.numbers[kind], rng) for kind in kinds}
-    layout = _Layout.draw(world, category, kinds, split, rng)
+    layout = _Layout.draw(world, category, kinds, rng)
+    if name_label is not None:
+        layout = replace(layout, name_label=name_label)
     uses = world.uses[split]
     products = []
     for name in names(category, count, rng):
@@ -126,9 +138,7 @@ class _Layout:
     order: tuple[str, ...]
 
     @classmethod
-    def draw(
-        cls, world: World, category: Category, kinds: list[str], split: Split, rng: np.random.Generator
-    ) -> _Layout:
+    def draw(cls, world: World, category: Category, kinds: list[str], rng: np.random.Generator) -> _Layout:
         numbers = {}
         for kind in kinds:
             number = world.numbers[kind]

@@ -113,17 +113,19 @@ class Training:
             ]
         )
         self.combine(together)
-        excess, branches, tokens = (float(value) for value in together[-3:])
-        flat = together[:-3] / branches
+        excess, asked, computed = (float(value) for value in together[-3:])
+        flat = together[:-3] / asked
         flat *= min(1.0, CLIP / (float(flat.norm()) + 1e-9))
-        for weight, slope in zip(self.weights, flat.split([w.numel() for w in self.weights]), strict=True):
+        for weight, slope in zip(
+            self.weights, torch.split(flat, [weight.numel() for weight in self.weights]), strict=True
+        ):
             weight.grad = slope.view_as(weight)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate(step)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self._refresh()
-        return excess / branches, int(tokens)
+        return excess / asked, int(computed)
 
     def _look(self, pages: list, tell: Callable[[dict[str, float]], None]) -> None:  # type: ignore[type-arg]
         """Validation loss; keeps the best adapter, writes a checkpoint."""

@@ -32,20 +32,28 @@ class Wish:
     kind: str
 
 
-def wish(world: World, page: Shop, split: Split, rng: np.random.Generator, kind: str | None = None) -> Wish:
+def wish(world: World, page: Shop, split: Split, rng: np.random.Generator) -> Wish:
     """A request that some product answers better than others (but for kind `none`)."""
+    shares = np.array(list(SHARES.values()))
     while True:
-        chosen = kind or str(
-            rng.choice(list(SHARES), p=np.array(list(SHARES.values())) / sum(SHARES.values()))
-        )
+        chosen = str(rng.choice(list(SHARES), p=shares / shares.sum()))
         found = KINDS[chosen](world, page, split, rng)
         if found is None:
-            if kind is not None and rng.random() < 0.01:
-                raise ValueError(f"this page allows no request of the kind {kind!r}")
             continue
         text, points = found
         if np.ptp(points) > 0 or chosen == "none":
             return Wish(_dressed(world, text, page, split, rng), stretched(points), chosen)
+
+
+def wishes(world: World, page: Shop, split: Split, count: int, rng: np.random.Generator) -> list[Wish]:
+    """Up to `count` different requests for a page."""
+    found: dict[str, Wish] = {}
+    for _ in range(4 * count):
+        asked = wish(world, page, split, rng)
+        found.setdefault(asked.text, asked)
+        if len(found) == count:
+            break
+    return list(found.values())
 
 
 def stretched(points: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.multiprocessing.spawn import spawn
 
 from retrievers.llm.tuning.training import Training
 
@@ -26,9 +27,7 @@ def train(options: RecommenderTrainer, folder: Path, env: Environment) -> None:
         _train(0, options, folder, env, None)
         return
     with tempfile.TemporaryDirectory() as meeting:
-        torch.multiprocessing.spawn(  # type: ignore[no-untyped-call]
-            _train, (options, folder, env, f"file://{meeting}/store"), nprocs=options.workers
-        )
+        spawn(_train, (options, folder, env, f"file://{meeting}/store"), nprocs=options.workers)
 
 
 def _train(
