@@ -1,0 +1,1 @@
+"""How well each victim recommends: the parts of benchmarks/victims.py."""
