@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from retrievers.llm.plugin import LanguageModelRecommender
@@ -23,7 +24,7 @@ SLACK = 8
 
 
 class Conversation:
-    """Two turns: `results` (a recommender over one line a listing) answers the first, `last_prompt` asks the second.
+    """Two turns: `results` (a recommender over one line a listing) answers the first, `last_prompts` ask the second.
 
     The first answer is written out as the names of what is opened, and the second message holds those listings.
     """
@@ -36,14 +37,34 @@ class Conversation:
         )
         self.renderer = Renderer(options.template, options.field_limit, self.results.renderer.specials)
 
-    def last_prompt(self, context: Context, slate: Slate, opened: Sequence[Listing]) -> Prompt:
-        """The whole conversation up to the final choice, with the opened listings as what may be named."""
-        results = self.results.present(context, slate)
-        text = as_text(self.model.tokenizer, self.messages(context, results, opened), self.options.choice)
-        names = tuple(self.results.name(listing.item_id) for listing in opened)
-        known = self._last.answers(sorted(set(names)))
-        ids = tuple(self.model.encode(text))
-        return Prompt(ids, names, tuple(known[name] for name in names), seed=context.seed)
+    def last_prompts(
+        self, contexts: Sequence[Context], slates: Sequence[Slate], opened: Sequence[Sequence[Listing]]
+    ) -> list[Prompt]:
+        """Per call the whole conversation up to the final choice, with the opened listings as what may be named."""
+        shown = [
+            self.results.present(context, slate) for context, slate in zip(contexts, slates, strict=True)
+        ]
+        prompts = self._prompts(contexts, shown, opened)
+        if not self.results.options.subtracts:
+            return prompts
+        others = self._prompts([self.results.neutral(context) for context in contexts], shown, opened)
+        return [replace(prompt, neutral=other) for prompt, other in zip(prompts, others, strict=True)]
+
+    def _prompts(
+        self, contexts: Sequence[Context], shown: Sequence[Slate], opened: Sequence[Sequence[Listing]]
+    ) -> list[Prompt]:
+        texts = [self._text(*parts) for parts in zip(contexts, shown, opened, strict=True)]
+        ids = self.model.encode_many(texts)
+        names = [tuple(self.results.name(listing.item_id) for listing in listings) for listings in opened]
+        known = self._last.answers(sorted({name for group in names for name in group}))
+        return [
+            Prompt(tuple(ids[i]), names[i], tuple(known[name] for name in names[i]), seed=contexts[i].seed)
+            for i in range(len(texts))
+        ]
+
+    def _text(self, context: Context, shown: Slate, opened: Sequence[Listing]) -> str:
+        messages = self.messages(context, shown, opened)
+        return as_text(self.model.tokenizer, messages, self.options.choice)
 
     def messages(self, context: Context, results: Slate, opened: Sequence[Listing]) -> Messages:
         """Both turns. Listings stand in the order in which they were opened."""
@@ -60,19 +81,17 @@ class Conversation:
         """Most logical tokens of both turns, whatever is opened: the longest listings and names that there are."""
         if not len(slate):
             return 0
-        results = self.results.present(context, slate)
+        shown = self.results.present(context, slate)
         count = min(self.options.reads, len(slate))
-        names = [self.results.name(item_id) for item_id in results.ids]
-        frame = as_text(self.model.tokenizer, self.messages(context, results, ()), self.options.choice)
-        whole = [f"\n\n{self.renderer.listing(one.fields, self.catalog.name_field)}" for one in results]
-        answers = list(map(len, self._last.answers(sorted(set(names))).values()))
+        names = [self.results.name(item_id) for item_id in shown.ids]
+        whole = [f"\n\n{self.renderer.listing(one.fields, self.catalog.name_field)}" for one in shown]
+        read = _most(map(len, self.model.encode_many(whole)), count)
+        read += _most(map(len, self.model.encode_many([f" {name}\n00." for name in names])), count)
+        read += count * max(map(len, self._last.answers(sorted(set(names))).values()))
+        asked = [context, *([self.results.neutral(context)] if self.results.options.subtracts else [])]
+        frames = [len(self.model.encode(self._text(one, shown, ()))) for one in asked]
         return (
-            self.results.price(context, slate)
-            + len(self.model.encode(frame))
-            + _most(map(len, self.model.encode_many(whole)), count)
-            + _most(map(len, self.model.encode_many([f" {name}\n00." for name in names])), count)
-            + count * max(answers)
-            + SLACK * (2 * count + 1)
+            self.results.price(context, slate) + sum(frames) + len(asked) * (read + SLACK * (2 * count + 1))
         )
 
     def _opened(self, item_ids: Sequence[str]) -> str:
@@ -97,6 +116,8 @@ def _first_turn(options: ShoppingAgent) -> LanguageModelRecommender:
         opening=options.opening,
         request_template=options.request_template,
         field_limit=options.result_limit,
+        prior=options.prior,
+        neutral_request=options.neutral_request,
     )
 
 

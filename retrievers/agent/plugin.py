@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, model_validator
 
-from testbed.protocols import Access, StagePlugin
+from retrievers.llm.options import PromptOptions
+from testbed.protocols import Access
 
 if TYPE_CHECKING:
     from retrievers.agent.stage import Agent
@@ -20,8 +21,11 @@ SYSTEM = (
 READING = "These are the listings that you opened:\n\n{listings}\n\nWhich one do you recommend?"
 
 
-class ShoppingAgent(StagePlugin):
-    """Let a language model open a few listings and choose one (search, read, choose; after ReAct, Yao et al. 2023)."""
+class ShoppingAgent(PromptOptions):
+    """Let a language model open a few listings and choose one (search, read, choose; after ReAct, Yao et al. 2023).
+
+    `template` and `field_limit` are about opened listings.
+    """
 
     grants: ClassVar[Access] = Access.ranks
 
@@ -29,10 +33,8 @@ class ShoppingAgent(StagePlugin):
     """Packaged name, local folder, GGUF file or hub id."""
     reads: int = Field(default=3, ge=1)
     """How many listings it opens."""
-    template: Literal["lines", "json", "prose"] = "lines"
-    """How an opened listing is written out."""
-    order: Literal["shuffled", "fixed"] = "shuffled"
-    """Results are shuffled by the situation's order, or stand as the stage before ranked them."""
+    result_limit: int = Field(default=60, ge=1)
+    """Characters of a field that are shown in the results."""
     system: str = SYSTEM
     """The system message."""
     opening: str = "I will open these listings:\n1."
@@ -41,26 +43,20 @@ class ShoppingAgent(StagePlugin):
     """The message with the opened listings; must hold {listings}, may hold {request}."""
     choice: str = "I recommend:"
     """How its final answer is made to start; a name follows."""
-    request_template: str = "{request}"
-    """The user's message after the results; must hold {request}."""
-    result_limit: int = Field(default=60, ge=1)
-    """Characters of a field that are shown in the results."""
-    field_limit: int | None = Field(default=600, ge=1)
-    """Characters of a field that are shown in an opened listing; what is beyond is cut."""
+    prior: Literal["none", "subtract"] = "none"
+    """`subtract`: both scores are less what they would be under `neutral_request` (see `llm`)."""
+    neutral_request: str = "Which product do you recommend?"
+    """The request that asks for nothing in particular; see `prior`."""
 
-    @field_validator("request_template")
-    @classmethod
-    def _holds_the_request(cls, template: str) -> str:
-        if "{request}" not in template:
-            raise ValueError(f"the request would not be asked: {template!r} does not hold {{request}}")
-        return template
-
-    @field_validator("reading")
-    @classmethod
-    def _holds_the_listings(cls, template: str) -> str:
-        if "{listings}" not in template:
-            raise ValueError(f"what was opened would not be shown: {template!r} does not hold {{listings}}")
-        return template
+    @model_validator(mode="after")
+    def _makes_a_conversation(self) -> Self:
+        if "{listings}" not in self.reading:
+            raise ValueError(
+                f"what was opened would not be shown: {self.reading!r} does not hold {{listings}}"
+            )
+        if self.prior == "subtract" and not self.neutral_request.strip():
+            raise ValueError("prior 'subtract' needs a neutral_request")
+        return self
 
     def build(self, catalog: Catalog, env: Environment) -> Agent:
         """Load the model and make the stage."""

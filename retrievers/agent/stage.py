@@ -42,10 +42,11 @@ class Agent:
         asked = [index for index, found in enumerate(results) if len(found)]
         shown = {index: _as_given(results[index], calls[index][1][0]) for index in asked}
         opened = {index: shown[index][: self.options.reads] for index in asked}
-        prompts = [
-            self.conversation.last_prompt(calls[index][0], calls[index][1][0], opened[index])
-            for index in asked
-        ]
+        prompts = self.conversation.last_prompts(
+            [calls[index][0] for index in asked],
+            [calls[index][1][0] for index in asked],
+            [opened[index] for index in asked],
+        )
         replies = dict(zip(asked, read(self.model, prompts), strict=True)) if asked else {}
         return [
             _ranked(found, shown[index], opened[index], replies[index]) if index in replies else found

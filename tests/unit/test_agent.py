@@ -46,7 +46,12 @@ def opened(slate: Slate) -> list[str]:
 
 @pytest.mark.parametrize(
     "options",
-    [{"reads": 2}, {"reads": 50, "template": "json"}, {"reads": 1, "order": "fixed", "template": "prose"}],
+    [
+        {"reads": 2},
+        {"reads": 2, "prior": "subtract"},
+        {"reads": 50, "template": "json"},
+        {"reads": 1, "order": "fixed", "template": "prose"},
+    ],
     ids=str,
 )
 def test_it_keeps_what_a_stage_promises(options: dict[str, Any]) -> None:
@@ -73,8 +78,8 @@ def test_the_choice_is_by_the_likelihood_of_the_names_behind_the_whole_conversat
     stage = agent(reads=3)
     slate = stage(context(), toy_catalog().source())
     listings = {listing.item_id: listing for listing in toy_catalog().source()}
-    prompt = stage.conversation.last_prompt(
-        context(), toy_catalog().source(), [listings[item] for item in opened(slate)]
+    (prompt,) = stage.conversation.last_prompts(
+        [context()], [toy_catalog().source()], [[listings[item] for item in opened(slate)]]
     )
     (parts,) = tiny_language_model().log_probs(Prefix(), [Row(prompt.token_ids, prompt.answers)])
     scores = {item: float(part.sum()) for item, part in zip(opened(slate), parts, strict=True)}
@@ -84,6 +89,18 @@ def test_the_choice_is_by_the_likelihood_of_the_names_behind_the_whole_conversat
     )
     assert [listing.score for listing in slate][3:] == [None] * 3
     assert slate.note.endswith(f"; chose {slate.ids[0]}")
+
+
+def test_a_prior_is_subtracted_in_both_moves() -> None:
+    """Under a neutral request of its own nothing is left of the scores."""
+    plain = agent(reads=3)(context(), toy_catalog().source())
+    less = agent(reads=3, prior="subtract")(context(), toy_catalog().source())
+    assert [listing.score for listing in plain] != [listing.score for listing in less]
+    none = agent(reads=3, prior="subtract", neutral_request="I want a cheap machine")(
+        context(), toy_catalog().source()
+    )
+    assert [listing.score for listing in none][:3] == pytest.approx([0.0] * 3, abs=1e-4)
+    assert opened(none) == list(none.shown[:3])  # all tie, so they are opened as they stand
 
 
 def test_the_conversation_shows_one_line_each_first_and_the_opened_listings_whole() -> None:
@@ -173,6 +190,7 @@ def test_what_was_opened_and_what_it_took_are_told() -> None:
     [
         ({"reading": "Which?"}, "what was opened would not be shown: 'Which?' does not hold {listings}"),
         ({"request_template": "Hello"}, "the request would not be asked: 'Hello' does not hold {request}"),
+        ({"prior": "subtract", "neutral_request": " "}, "prior 'subtract' needs a neutral_request"),
         ({"reads": 0}, "greater than or equal to 1"),
     ],
 )
