@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from testbed.commands.options import SCENARIO, SET, overrides, print_json
+from testbed.errors import UserError
 
 if TYPE_CHECKING:
     from testbed.scenario import Scenario
@@ -84,6 +85,8 @@ def command(
         return
     from testbed.serve.protocol import LOCAL, require, run_http, run_stdio, warn
 
+    if session is not None and transport == "http":
+        raise UserError(f"--session is for stdio; over HTTP an agent connects to /mcp?session={session}")
     require()
     from testbed.serve.opening import Offer, check_tools, open_shop
     from testbed.serve.tools import TOOLS
@@ -98,7 +101,7 @@ def command(
             showing,
             Offer(names, search, order == "shuffled"),
             where,
-            session if transport == "stdio" else None,
+            session,
         )
     warn(f"session log: {where}")
     if transport == "stdio":

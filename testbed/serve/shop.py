@@ -76,9 +76,9 @@ class Shop:
             case tools.Recommend() as asked:
                 return self._results(cell, self.recommender or self.search, asked.request, asked.limit, False)
             case tools.OpenListing() as asked:
-                return self._whole(self._known(asked.item_id, seen))
+                return self._whole(self._known(cell, asked.item_id, seen))
             case tools.Choose() as asked:
-                item_id = self._known(asked.item_id, seen)
+                item_id = self._known(cell, asked.item_id, seen)
                 return Answer({"chosen": item_id, "name": self.catalog.name_of(item_id)}, (item_id,))
             case other:
                 raise AssertionError(other)
@@ -91,9 +91,8 @@ class Shop:
     def _results(self, cell: Cell, stack: Stack, query: str, limit: int, shuffled: bool) -> Answer:
         target_id = self.showing.target.item_id if self.showing.target else None
         situation = Situation(cell.request, cell.order, cell.slot)
-        call = Call(
-            Request(cell.request, query), situation, self.intervention, target_id, self.showing.arm.replicate
-        )
+        asked: Request = replace(self.catalog.request(cell.request), text=query, dialogue=())
+        call = Call(asked, situation, self.intervention, target_id, self.showing.arm.replicate)
         with self._mutex:
             (outcome,) = stack.run([call], self._scope(stack, cell))
         slate: Slate = replace(outcome.slate, listings=tuple(outcome.slate.listings[:limit]))
@@ -127,10 +126,11 @@ class Shop:
                 fields = edit.apply(fields)
         return Answer({"item_id": item_id, "fields": fields}, (item_id,))
 
-    def _known(self, item_id: str, seen: Sequence[str]) -> str:
-        if item_id in self.catalog.rows:
+    def _known(self, cell: Cell, item_id: str, seen: Sequence[str]) -> str:
+        offered = self.catalog.request(cell.request).candidates
+        if item_id in (offered or self.catalog.rows):
             return item_id
-        every = self.catalog.ids if len(self.catalog) <= NEAR else seen
+        every = offered or (self.catalog.ids if len(self.catalog) <= NEAR else seen)
         named = {self.catalog.name_of(known).casefold(): known for known in every}
         meant = named.get(item_id.casefold()) or nearest(item_id, every)
         hint = (

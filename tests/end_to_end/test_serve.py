@@ -340,3 +340,6 @@ def test_faults_are_one_message(scenario: Path) -> None:
     done = cli("serve", scenario, "--arm", "attack")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines()[-1] == "arm 'attack' needs a text: --run RUN or --text TEXT"
+    done = cli("serve", scenario, "--transport", "http", "--session", 3)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "--session is for stdio; over HTTP an agent connects to /mcp?session=3\n"

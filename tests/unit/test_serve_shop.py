@@ -95,6 +95,15 @@ def test_controls_are_as_long_as_the_text(log: Path) -> None:
     assert (random.showing.arm.seed, honest.showing.arm.seed) == (0, None)
 
 
+def test_a_request_with_candidates_of_its_own_is_offered_these_only(log: Path) -> None:
+    shop = opened(log, changes={"catalog": {"use": "rosters"}})
+    assert set(ids(shop, "a")) == {"basic", "pico", "trek"}
+    assert set(ids(shop, "b")) == {"grand", "capsa", "trek"}
+    assert refused(shop, "choose", item_id="grand") == (
+        "there is no listing 'grand'; search for listings first and take an item_id from there"
+    )
+
+
 def test_lines_are_cut_and_one_line(log: Path) -> None:
     shop = opened(log, "attack", text="a\nb " + "long " * 50)
     found = shop.call("a", "search", {"query": "titanium camping pot"}).content["listings"]
