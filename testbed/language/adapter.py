@@ -76,7 +76,7 @@ def merge(model: nn.Module, folder: Path) -> None:
                     f"{place}: {name} is {tuple(b.shape)} times {tuple(a.shape)}, "
                     f"but the model's layer is {tuple(weight.shape)}"
                 )
-            weight.copy_(weight.float().addmm_(b.float(), a.float(), alpha=scale))
+            weight.copy_(torch.addmm(weight.float(), b.float(), a.float(), alpha=scale))
 
 
 def _pairs(tensors: dict[str, Tensor], place: Path) -> dict[str, tuple[Tensor, Tensor]]:

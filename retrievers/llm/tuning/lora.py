@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from testbed.errors import ModelError, listed
+
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
@@ -32,7 +34,7 @@ class LowRank(nn.Module):
     @torch.no_grad()
     def refresh(self) -> None:
         """Bring the merged weight up to date; after every update of A and B."""
-        self.merged.copy_(self.frozen.float().addmm_(self.b, self.a, alpha=self.scale))
+        self.merged.copy_(torch.addmm(self.frozen.float(), self.b, self.a, alpha=self.scale))
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(…, in) → (…, out)."""
@@ -63,7 +65,7 @@ class _Merged(torch.autograd.Function):
 def attach(model: nn.Module, *, rank: int, alpha: float, first_layer: int, seed: int) -> dict[str, LowRank]:
     """Put an adapter on every projection from layer `first_layer` on; returns them by module name.
 
-    Everything else is frozen. Raises ValueError where the model has no such projections.
+    Everything else is frozen. ModelError where the model has no such projections.
     """
     model.requires_grad_(False)
     generator = torch.Generator().manual_seed(seed)
@@ -76,7 +78,7 @@ def attach(model: nn.Module, *, rank: int, alpha: float, first_layer: int, seed:
             made[name] = LowRank(module, rank, alpha / rank, generator)
             setattr(parent, name.rpartition(".")[2], made[name])
     if not made:
-        raise ValueError(f"no layer from {first_layer} on has a projection called {', '.join(PROJECTIONS)}")
+        raise ModelError(f"no layer from {first_layer} on has a projection called {listed(PROJECTIONS)}")
     return made
 
 

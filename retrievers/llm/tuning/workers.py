@@ -12,6 +12,7 @@ import torch
 from torch.multiprocessing.spawn import spawn
 
 from retrievers.llm.tuning.training import Training
+from testbed.language import load
 
 if TYPE_CHECKING:
     from retrievers.llm.tuning.options import RecommenderTrainer
@@ -36,7 +37,7 @@ def _train(
     import torch.distributed as distributed
 
     torch.set_num_threads(env.threads or 1)
-    model = env.language_model(options.model)
+    model = load(options.model, device=env.device, dtype=env.dtype, cache=env.cache)  # its layers are replaced
     if meeting:
         distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=options.workers)
     training = Training(
