@@ -78,7 +78,7 @@ def save(folder: Path, training: Training) -> None:
         "progress": asdict(training.progress),
         "weights": name,
     }
-    _replace(folder / STATE, json.dumps(state, indent=1) + "\n")
+    replace_text(folder / STATE, json.dumps(state, indent=1) + "\n")
     for old in folder.glob("checkpoint-*.safetensors"):
         if old.name != name:
             old.unlink()
@@ -109,10 +109,11 @@ def save_adapter(folder: Path, training: Training) -> None:
         "layers_to_transform": sorted({int(name.split(".")[2]) for name in training.adapters}),
         "layers_pattern": "layers",
     }
-    _replace(folder / CONFIG, json.dumps(config, indent=1) + "\n")
+    replace_text(folder / CONFIG, json.dumps(config, indent=1) + "\n")
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_text(path: Path, text: str) -> None:
+    """Write a file that is whole or as it was, whatever happens."""
     partial = path.with_name(path.name + ".partial")
     partial.write_text(text, "utf-8")
     os.replace(partial, path)
