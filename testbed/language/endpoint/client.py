@@ -67,7 +67,7 @@ class Endpoint:
                 found[key] = known
         self.ledger.from_cache(sum(key in found for key in keys))
         found |= self._fetched({key: question for key, question in wanted.items() if key not in found})
-        self._never_answered(list(found.values()))
+        self._never_answered(list(found.values()), scoring=any(question.endings for question in questions))
         return [found[key] for key in keys]
 
     def _fetched(self, wanted: dict[str, Question]) -> dict[str, Answer | Failed]:
@@ -159,10 +159,12 @@ class Endpoint:
             longest = min(LONGEST_WAIT, FIRST_WAIT * 2**attempt)
             self._stop.wait(longest * self._jitter.uniform(0.5, 1.0))
 
-    def _never_answered(self, found: Sequence[Answer | Failed]) -> None:
+    def _never_answered(self, found: Sequence[Answer | Failed], *, scoring: bool) -> None:
         """StopRun when the server never answered and refused, or could not be reached for, all that was asked now."""
         failed = [one for one in found if isinstance(one, Failed) and one.lasting]
         if found and len(failed) == len(found) and not self._answered:
-            raise StopRun(
-                f"{self.server.url}: {failed[0].note}; nothing was answered yet, so the run ends here"
+            text = f"{self.server.url}: {failed[0].note}; nothing was answered yet, so the run ends here"
+            hint = (
+                " (where it knows no lists of prompts, or no `echo` with `logprobs`, write reading: generate)"
             )
+            raise StopRun(text + (hint if scoring else ""))

@@ -128,6 +128,17 @@ def costs(source: Source) -> Section:
     if rows:
         head = ["arm", "queries", "tokens", "computed tokens", "rankings"]
         tables.append(Table(head, rows, "Cost of one test ranking", folded=False))
+    spending = {
+        name: amount for name, amount in source.section("spending").items() if isinstance(amount, int | float)
+    }
+    if spending:
+        head = ["requests", "from the cache", "failed attempts", "input tokens", "output tokens", "money"]
+        names = ("requests", "from_cache", "failed", "input_tokens", "output_tokens")
+        amounts = [number(spending.get(name, 0), "count") for name in names]
+        note = "What this run asked of servers, over all its sessions. The price is the scenario's; without one there is "
+        note += "no money. Not reproducible: what was in the cache is not asked again."
+        paid = [[*amounts, f"{spending.get('money', 0):.4f}"]]
+        tables.append(Table(head, paid, "Paid to servers (not reproducible)", note, folded=False))
     seconds: defaultdict[str, float] = defaultdict(float)
     trials: Counter[str] = Counter()
     for key, value in source.timings.items():
