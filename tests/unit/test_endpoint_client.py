@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fault_server import State, cut, drip, hang, raw, saying, serving, status, truncated
+from fault_server import Handler, State, cut, drip, good, hang, raw, saying, serving, status, truncated
 
 from testbed.errors import StopRun, UserError
 from testbed.language.endpoint import Answer, Endpoint, Failed, Price, Question, Server
@@ -36,7 +36,7 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def endpoint(state: State, cache: Path | None = None, run: Path | None = None, **options: object) -> Endpoint:
-    server = Server(state.url, "fake", "TEST_KEY", timeout=2.0, retries=2)
+    server = Server(state.url, "fake", "TEST_KEY", timeout=30.0, retries=2)
     return Endpoint(replace(server, **options), cache=cache, run=run)  # type: ignore[arg-type]
 
 
@@ -93,14 +93,14 @@ def test_what_may_pass_is_tried_again(state: State, fault: object) -> None:
         (raw(b'{"choices": []}'), "fake: the server sent 0 choices where 1 were expected"),
         (cut, "fake: the connection broke"),
         (truncated(), "fake: the connection broke"),
-        (hang(1.0), "fake: no answer within 0.3 s"),
-        (drip(2.0), "fake: no whole answer within 0.3 s"),
-        (drip(2.0, code=500), "fake: the server answered 500"),
+        (hang(4.0), "fake: no answer within 1.5 s"),
+        (drip(4.0), "fake: no whole answer within 1.5 s"),
+        (drip(4.0, code=500), "fake: the server answered 500"),
     ],
 )
 def test_after_all_attempts_there_is_a_failure_that_says_why(state: State, fault: object, note: str) -> None:
     state.always = fault  # type: ignore[assignment]
-    (failed,) = endpoint(state, retries=1, timeout=0.3).ask([question()])
+    (failed,) = endpoint(state, retries=1, timeout=1.5).ask([question()])
     assert isinstance(failed, Failed)
     assert failed.note.startswith(note)
     assert len(state.asked) == 2
@@ -195,7 +195,7 @@ def test_huge_answers_are_not_read_to_their_end(state: State, monkeypatch: pytes
 
 
 def test_equal_questions_are_asked_once_and_many_at_the_same_time(state: State) -> None:
-    state.always = hang(0.2)
+    state.always = hang(0.6)
     texts = [f"Name: N{i % 4}" for i in range(8)]
     found = endpoint(state, concurrency=3).ask([question(text) for text in texts])
     assert len(state.asked) == 4
@@ -248,20 +248,26 @@ def test_the_package_is_imported_late() -> None:
 def test_an_interruption_keeps_what_is_under_way(
     state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    state.always = hang(0.4)
-    real = client_module.wait
+    release = threading.Event()
+
+    def held(handler: Handler, body: dict[str, object]) -> None:
+        release.wait(20)
+        handler.send(200, good(body))
 
     def interrupted(*args: object, **options: object) -> object:
-        real(*args, timeout=0.2, **options)  # type: ignore[arg-type]
+        while len(state.asked) < 2:
+            time.sleep(0.01)
+        threading.Timer(1.0, release.set).start()
         raise KeyboardInterrupt
 
+    state.always = held
+    real = client_module.wait
     monkeypatch.setattr(client_module, "wait", interrupted)
     questions = [question(f"Name: N{i}") for i in range(6)]
     with pytest.raises(KeyboardInterrupt):
-        endpoint(state, tmp_path, concurrency=2).ask(questions)
+        endpoint(state, tmp_path, concurrency=2, timeout=30.0).ask(questions)
     assert len(state.asked) == 2
     monkeypatch.setattr(client_module, "wait", real)
-    state.always = None
     endpoint(state, tmp_path).ask(questions)
     assert len(state.asked) == 6  # four that were missing
 
@@ -312,9 +318,9 @@ def test_the_ceiling_is_never_passed(state: State, tmp_path: Path) -> None:
 
 def test_requests_keep_their_pace(state: State, tmp_path: Path) -> None:
     ask = endpoint(state, tmp_path, requests_per_minute=600.0, concurrency=8)
+    started = time.monotonic()
     ask.ask([question(f"Name: N{i}") for i in range(5)])
-    times = sorted(asked.time for asked in state.asked)
-    assert times[-1] - times[0] >= 4 * 0.1 - 0.03
+    assert time.monotonic() - started >= 4 * 0.1
 
 
 def test_two_clients_share_a_pace(state: State, tmp_path: Path) -> None:
@@ -323,9 +329,10 @@ def test_two_clients_share_a_pace(state: State, tmp_path: Path) -> None:
         threading.Thread(target=one.ask, args=([question(f"Name: {n}{i}") for i in range(2)],))
         for n, one in enumerate(clients)
     ]
+    started = time.monotonic()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    times = sorted(asked.time for asked in state.asked)
-    assert times[-1] - times[0] >= 3 * 0.2 - 0.03
+    assert time.monotonic() - started >= 3 * 0.2
+    assert len(state.asked) == 4

@@ -95,6 +95,7 @@ def test_a_run_is_attacked_measured_and_paid_once(state: State, tmp_path: Path) 
     costs = [record.cost for record in first.records]
     assert all(cost["money"] > 0 for cost in costs)
     assert first.tables["rows"]
+    assert "Paid to servers" in first.report.read_text()
     assert {"attack_money", "ranking_money"} <= {row["measure"] for row in first.tables["rows"]}
 
 
@@ -159,6 +160,17 @@ def test_processes_give_the_same_records_and_share_the_books(state: State, tmp_p
     two = run(experiment, tmp_path / "two", jobs=2)
     assert trials(one) == trials(two)
     assert dict(two.spending) == pytest.approx(dict(one.spending))
+
+
+@pytest.mark.slow
+def test_a_refused_key_ends_all_processes_with_one_message(state: State, tmp_path: Path) -> None:
+    state.always = status(401)
+    experiment = scenario(state, attacked=False, catalog="coffee_machines")
+    with pytest.raises(StopRun, match="the key was not accepted"):
+        run(experiment, tmp_path / "run", jobs=2)
+    assert RunDirectory(tmp_path / "run").manifest["state"] == "interrupted"
+    state.always = None
+    assert run(experiment, tmp_path / "run", jobs=2).failed == ()
 
 
 def test_the_ceiling_ends_the_run_and_a_higher_one_goes_on(state: State, tmp_path: Path) -> None:

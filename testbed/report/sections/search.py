@@ -135,8 +135,8 @@ def costs(source: Source) -> Section:
         head = ["requests", "from the cache", "failed attempts", "input tokens", "output tokens", "money"]
         names = ("requests", "from_cache", "failed", "input_tokens", "output_tokens")
         amounts = [number(spending.get(name, 0), "count") for name in names]
-        note = "What this run asked of servers, over all its sessions. The price is the scenario's; without one there is "
-        note += "no money. Not reproducible: what was in the cache is not asked again."
+        note = "What this run asked of servers, over all its sessions. The price is the scenario's; without one there "
+        note += "is no money. Not reproducible: what was in the cache is not asked again."
         paid = [[*amounts, f"{spending.get('money', 0):.4f}"]]
         tables.append(Table(head, paid, "Paid to servers (not reproducible)", note, folded=False))
     seconds: defaultdict[str, float] = defaultdict(float)
