@@ -2,9 +2,10 @@
 
     python benchmarks/victims.py [--safegeo FOLDER] [--paper-catalog coffee_machines.jsonl] [--limit 24]
 
-Requests are those of the five shipped catalogs in lists of ten, of SafeGEO (about twenty candidates each), and eight
-for the paper's ten coffee machines, whose judgements were fixed beforehand (benchmarks/victims/). Every ranking goes to
-a log at once; a benchmark that was stopped goes on where it was. The tables are Markdown, for docs/victims.md.
+Requests are those of the five shipped catalogs in lists of ten, of made-up pages of ten that no training sees, of
+SafeGEO (about twenty candidates each), and eight for the paper's ten coffee machines, whose judgements were fixed
+beforehand (benchmarks/victims/). Every ranking goes to a log at once; a benchmark that was stopped goes on where it
+was. The tables are Markdown, for docs/victims.md.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pathlib import Path
 
 from engine.log import Log
 from victims.scores import measure, scores
-from victims.sets import Set, own, paper, safegeo
+from victims.sets import Set, made_up, own, paper, safegeo
 from victims.table import markdown
 from victims.victim import READINGS, victims
 
@@ -58,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def sets(given: argparse.Namespace) -> list[Set]:
     """What was asked for."""
-    found = [] if given.no_own else [own()]
+    found = [] if given.no_own else [own(), made_up()]
     found += [safegeo(given.safegeo)] if given.safegeo else []
     found += [paper(given.paper_catalog)] if given.paper_catalog else []
     return found
@@ -71,7 +72,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--readings", help=f"with semicolons between: {'; '.join(READINGS)}")
     parser.add_argument("--safegeo", type=Path, help="a SafeGEO folder")
     parser.add_argument("--paper-catalog", type=Path, help="the paper's coffee_machines.jsonl")
-    parser.add_argument("--no-own", action="store_true", help="leave the shipped catalogs out")
+    parser.add_argument("--no-own", action="store_true", help="leave the shipped catalogs and made-up pages out")
     parser.add_argument("--limit", type=int, help="requests of each set; default: all")
     parser.add_argument("--orders", type=int, default=4, help="presentation orders of each request")
     parser.add_argument("--device", default="auto")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from catalogs.loaders import FieldLines, SafeGeo
 from catalogs.shipped import CoffeeMachines, Headphones, Hotels, Novels, Tents
+from retrievers.llm.tuning.catalog import MadeUp
 from testbed.catalog import Catalog
 from testbed.seeds import rng_for
 from testbed.types import Request
@@ -50,6 +51,11 @@ def own() -> Set:
     """All requests of the five shipped catalogs, each offered ten items."""
     loaded = [plugin().load() for plugin in (CoffeeMachines, Headphones, Tents, Hotels, Novels)]
     return Set("own", tuple(map(lists_of_ten, loaded)))
+
+
+def made_up() -> Set:
+    """Lists of ten of held-out categories, with held-out phrasings, from the generator of the tuned recommender."""
+    return Set("held out", (MadeUp(listings=LISTED, pages=30, requests=4).load(),))
 
 
 def safegeo(folder: Path) -> Set:
