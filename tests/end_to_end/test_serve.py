@@ -102,7 +102,7 @@ def over_stdio(scenario: Path, play: Play, *more: object, mode: str = "auto") ->
 
 def over_http(address: str, play: Play, mode: str = "auto") -> Any:
     async def visit() -> Any:
-        with anyio.fail_after(60):
+        with anyio.fail_after(120):
             async with Client(address, mode=mode) as client:
                 return await play(client)
 
@@ -131,7 +131,7 @@ def http_server(scenario: Path, *more: object) -> Iterator[tuple[str, subprocess
 
 def stopped(process: subprocess.Popen[str], how: int = signal.SIGINT) -> tuple[int, str, str]:
     process.send_signal(how)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
     return process.returncode, out, err
 
 
@@ -234,7 +234,7 @@ def test_what_is_not_the_protocol_is_refused(scenario: Path) -> None:
         port = address.rpartition(":")[2].removesuffix("/mcp")
         taken = subprocess.run(
             [sys.executable, *arguments(scenario, "--transport", "http", "--port", port)],
-            env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=60,
+            env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=120,
         )  # fmt: skip
         assert taken.returncode == 2
         assert f"127.0.0.1:{port}: cannot listen there: Address already in use" in taken.stderr
@@ -312,7 +312,7 @@ def test_an_interrupt_ends_a_stdio_session_cleanly(scenario: Path, how: int) -> 
         if json.loads(line).get("id") == 2:
             break
     process.send_signal(how)
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=60) == 0
     assert "Traceback" not in (process.stderr.read() if process.stderr else "")
     assert len(lines(scenario, "end")) == 1
 
