@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 STATE, WEIGHTS = "checkpoint.json", "checkpoint.safetensors"
 ADAPTER, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 
+FREE = ("workers", "measured_pages")
+"""Options that may change when a training goes on: updates do not depend on them, but for rounding."""
+
 
 @dataclass(slots=True)
 class Progress:
@@ -45,7 +48,7 @@ def load(folder: Path, training: Training) -> Progress:
             f"{folder / STATE}: is damaged ({fault}); remove the folder or choose another"
         ) from fault
     for name, value in training.options.model_dump(mode="json").items():
-        if name not in ("workers",) and options.get(name) != value:
+        if name not in FREE and options.get(name) != value:
             raise UserError(
                 f"{folder}: was trained with {name} {shown(options.get(name))}, not {shown(value)}; "
                 "give the same options to go on, or another folder"

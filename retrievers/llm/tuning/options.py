@@ -42,6 +42,8 @@ class RecommenderTrainer(TrainerPlugin):
     """Steps between looks at the validation pages; the best adapter so far is kept."""
     validation_pages: int = Field(default=12, ge=1)
     """Pages of the training categories that are never trained on."""
+    measured_pages: int = Field(default=25, ge=1)
+    """Held-out pages of each length for the figures of the model card."""
     patience: int = Field(default=8, ge=1)
     """Looks without a better validation loss before training ends early."""
     seed: int = Field(default=0, ge=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,10 +40,11 @@ def train(options: RecommenderTrainer, folder: Path, env: Environment) -> None:
     if options.workers == 1:
         _train(0, options, folder, env, None)
     else:
+        Training(_load(options.model, env), options, folder)  # faults show here, where they are one message
+        gc.collect()
         with tempfile.TemporaryDirectory() as meeting:
             arguments = (options, folder, env, f"file://{meeting}/store")
             spawn(_train, arguments, nprocs=options.workers)  # type: ignore[no-untyped-call]
-    gc.collect()
     _describe(options, folder, env)
 
 
@@ -73,7 +75,12 @@ def _train(
             if "validation" in line:
                 bar.update(task, note=f"validation {line['validation']:.3f}")
 
-        training.run(tell)
+        try:
+            training.run(tell)
+        except KeyboardInterrupt:
+            if meeting is None:
+                raise
+            os._exit(130)  # the first process speaks for all
     if meeting:
         distributed.destroy_process_group()
 
@@ -98,7 +105,9 @@ def _describe(options: RecommenderTrainer, folder: Path, env: Environment) -> No
                 bar.update(task, note=f"{who}, {length} listings")
                 if key not in known:
                     model = model or (_load(name, env) if name else None)
-                    (measured,) = qualities(who, model, orders=ORDERS, lengths=(length,))
+                    (measured,) = qualities(
+                        who, model, pages=options.measured_pages, orders=ORDERS, lengths=(length,)
+                    )
                     known[key] = [measured.ndcg, measured.first, measured.spread, measured.requests]
                     checkpoint.replace_text(
                         place, json.dumps([[list(k), v] for k, v in known.items()]) + "\n"
