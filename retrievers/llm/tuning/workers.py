@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gc
 import json
-import os
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,8 +45,35 @@ def train(options: RecommenderTrainer, folder: Path, env: Environment) -> None:
         gc.collect()
         with tempfile.TemporaryDirectory() as meeting:
             arguments = (options, folder, env, f"file://{meeting}/store")
-            spawn(_train, arguments, nprocs=options.workers)  # type: ignore[no-untyped-call]
+            _together(arguments, options.workers)
     _describe(options, folder, env)
+
+
+def _together(arguments: tuple[Any, ...], count: int) -> None:
+    """Run `_train` in so many processes. They ignore Ctrl-C: this one hears it, ends them and speaks for all."""
+    with _deaf():
+        context = spawn(_train, arguments, nprocs=count, join=False)  # type: ignore[no-untyped-call]
+    try:
+        while not context.join():
+            pass
+    except BaseException:
+        for process in context.processes:
+            process.terminate()
+            process.join()
+        raise
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes started here ignore Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _train(
@@ -75,12 +103,7 @@ def _train(
             if "validation" in line:
                 bar.update(task, note=f"validation {line['validation']:.3f}")
 
-        try:
-            training.run(tell)
-        except KeyboardInterrupt:
-            if meeting is None:
-                raise
-            os._exit(130)  # the first process speaks for all
+        training.run(tell)
     if meeting:
         distributed.destroy_process_group()
 
