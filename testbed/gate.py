@@ -95,7 +95,7 @@ def parse(text: str) -> Gate:
 
 def evaluate(gate: Gate, tables: Mapping[str, Any]) -> GateResult:
     """Looks the row up in tables.json; UserError when there is none, because a gate must not pass unseen."""
-    rows: Sequence[Mapping[str, Any]] = tables.get("rows", ())
+    rows = [row for row in tables.get("rows", ()) if row.get("section") != "transfer"]
     attacked = any(row["arm"] == "attack" for row in rows) or tables.get("run", {}).get("attack") is not None
     for arm, against in _places(gate, attacked):
         for row in rows:

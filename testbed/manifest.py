@@ -11,7 +11,7 @@ from testbed.warm import fingerprints
 
 if TYPE_CHECKING:
     from testbed.catalog import Catalog
-    from testbed.scenario import StageChoice
+    from testbed.scenario import Scenario, StageChoice
     from testbed.world import World
 
 SCHEMA = 1
@@ -66,6 +66,7 @@ def describe(world: World, argv: Sequence[str], started: str) -> dict[str, Any]:
         "measures": list(scenario.measures),
         "stack": _stages(scenario.stack),
         "surrogates": [_stages(stack) for stack in scenario.surrogates],
+        **_transfer(scenario),
         "threat": scenario.threat.model_dump(mode="json", exclude={"surrogates"})
         if scenario.threat
         else None,
@@ -118,9 +119,17 @@ def _stages(choices: Sequence[StageChoice]) -> list[dict[str, Any]]:
     ]
 
 
+def _transfer(scenario: Scenario) -> dict[str, Any]:
+    """Sources and other victims; nothing where no text travels."""
+    if not scenario.victims:
+        return {}
+    victims = {name: _stages(stack) for name, stack in scenario.victims.items()}
+    return {"transfer": {"sources": list(scenario.sources), "victims": victims}}
+
+
 def _models(world: World) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
-    for node in (node for stack in (world.stack, *world.surrogates) for node in stack.nodes):
+    for node in (node for stack in world.stacks for node in stack.nodes):
         model = getattr(node.stage, "model", None)
         if model is not None and hasattr(model, "fingerprint"):
             found[model.name] = {
@@ -144,7 +153,7 @@ def _versions() -> dict[str, str]:
 
 def _notes(world: World) -> list[str]:
     notes: list[str] = []
-    for node in (node for stack in (world.stack, *world.surrogates) for node in stack.nodes):
+    for node in (node for stack in world.stacks for node in stack.nodes):
         notes += getattr(node.stage, "notes", ())
     if world.stack.deterministic:
         notes.append(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from testbed.orders import slots
 from testbed.seeds import rng_for
-from testbed.types import Situation, Target
+from testbed.types import STACK, Situation, Target
 
 if TYPE_CHECKING:
     from testbed.catalog import Catalog
@@ -22,15 +22,17 @@ SEEDED = ("attack", "random_tokens")
 
 @dataclass(frozen=True, slots=True)
 class AttackTrial:
-    """One search for a text: a target and an attack seed."""
+    """One search for a text: a target, an attack seed, and the stack that is searched on."""
 
     target: Target
     seed: int
+    source: str = STACK
 
     @property
     def key(self) -> str:
         """Key of the trial and of the one line that it writes."""
-        return f"attack/{self.target.item_id}/{self.seed}"
+        key = f"attack/{self.target.item_id}/{self.seed}"
+        return key if self.source == STACK else f"{key}/{self.source}"
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -40,16 +42,20 @@ class AttackTrial:
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """A world to be measured. `replicate` 1 repeats an arm with fresh stage noise."""
+    """A world to be measured. `replicate` 1 repeats an arm with fresh stage noise; `source`: whose text it has."""
 
     name: str
     seed: int | None = None
     replicate: int = 0
+    source: str = STACK
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationTrial:
-    """One presentation order of one target: every request and arm of it, so that they share their prompts."""
+    """One presentation order of one target: every request and arm of it, so that they share their prompts.
+
+    `victim`: the stack that ranks.
+    """
 
     split: str
     target: Target | None
@@ -57,17 +63,20 @@ class EvaluationTrial:
     slot: int | None
     requests: tuple[str, ...]
     arms: tuple[Arm, ...]
+    victim: str = STACK
 
     @property
     def key(self) -> str:
         """Key of the trial."""
-        return f"evaluate/{self.split}/{self.target.item_id if self.target else '-'}/{self.order}"
+        key = f"evaluate/{self.split}/{self.target.item_id if self.target else '-'}/{self.order}"
+        return key if self.victim == STACK else f"{key}/{self.victim}"
 
     def line(self, request: str, arm: Arm) -> str:
         """Key of one of its lines."""
         target = self.target.item_id if self.target else "-"
         seed = "-" if arm.seed is None else arm.seed
-        return f"evaluate/{self.split}/{target}/{request}/{self.order}/{arm.name}/{seed}/{arm.replicate}"
+        key = f"evaluate/{self.split}/{target}/{request}/{self.order}/{arm.name}/{seed}/{arm.replicate}"
+        return key if self.victim == arm.source == STACK else f"{key}/{arm.source}/{self.victim}"
 
     @property
     def cells(self) -> Iterator[tuple[str, Arm]]:
@@ -119,7 +128,11 @@ def plan(scenario: Scenario, catalog: Catalog, *, deterministic: bool, limit: in
     targets: Sequence[Target | None] = scenario.target_list or (None,)
     attacked = scenario.attack is not None
     attacks = [
-        AttackTrial(target, seed) for target in targets if target and attacked for seed in scenario.seeds
+        AttackTrial(target, seed, source)
+        for source in scenario.sources
+        for target in targets
+        if target and attacked
+        for seed in scenario.seeds
     ]
     evaluations: list[EvaluationTrial] = []
     validated = attacked and len(scenario.seeds) > 1
@@ -127,8 +140,12 @@ def plan(scenario: Scenario, catalog: Catalog, *, deterministic: bool, limit: in
         if validated:
             arms = (Arm("clean"), *(Arm("attack", seed) for seed in scenario.seeds))
             evaluations += _trials("validate", target, splits["validate"], requests["validate"], arms)
-        arms = tuple(_arms(scenario, deterministic))
+        arms = (*_arms(scenario, deterministic), *_travelled(scenario, STACK))
         evaluations += _trials("test", target, splits["test"], requests["test"], arms)
+    for victim in scenario.victims:
+        arms = (Arm("clean"), *_travelled(scenario, victim))
+        for target in targets:
+            evaluations += _trials("test", target, splits["test"], requests["test"], arms, victim)
     if not attacked:
         del splits["optimise"]
     if not validated:
@@ -200,13 +217,21 @@ def _arms(scenario: Scenario, deterministic: bool) -> Iterator[Arm]:
             yield Arm("clean_again", replicate=1)
 
 
+def _travelled(scenario: Scenario, victim: str) -> Iterator[Arm]:
+    """Attack arms with texts that were found elsewhere; on another victim than the stack all of them."""
+    for source in scenario.sources:
+        if (source, victim) != (STACK, STACK):
+            yield from (Arm("attack", seed, source=source) for seed in scenario.seeds)
+
+
 def _trials(
     split: str,
     target: Target | None,
     situations: Sequence[Situation],
     requests: tuple[str, ...],
     arms: tuple[Arm, ...],
+    victim: str = STACK,
 ) -> Iterator[EvaluationTrial]:
     places = dict(sorted({situation.order: situation.slot for situation in situations}.items()))
     for order, slot in places.items():
-        yield EvaluationTrial(split, target, order, slot if target else None, requests, arms)
+        yield EvaluationTrial(split, target, order, slot if target else None, requests, arms, victim)

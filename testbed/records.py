@@ -46,6 +46,7 @@ class AttackRecord:
     """The text that one attack seed arrived at for one target, and what it took.
 
     `objective` is the attacker's loss of that text (lower is better), `best_step` the step that proposed it.
+    `source`: the stack that was searched on, None for the scenario's own (or its surrogates).
     """
 
     __pydantic_config__: ClassVar[Mapping[str, bool]] = _FINITE
@@ -65,6 +66,7 @@ class AttackRecord:
     status: Literal["ok", "error"] = "ok"
     note: str = ""
     cost: Mapping[str, int | float] = dataclasses.field(default_factory=dict)
+    source: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +75,8 @@ class EvaluationRecord:
 
     `ranking`: item ids, best first; listings that were not ranked are absent. `scores`: (len(ranking),) of
     the last stage or None; null for a score that is not finite. `pool`: what the last stage was shown, in
-    presentation order. ValueError when an item is ranked twice or scores and ranking differ in length.
+    presentation order. `source`: whose text an attack arm has, `victim`: which stack ranked; None for the scenario's
+    own. ValueError when an item is ranked twice or scores and ranking differ in length.
     """
 
     __pydantic_config__: ClassVar[Mapping[str, bool]] = _FINITE
@@ -95,6 +98,8 @@ class EvaluationRecord:
     status: Status = "ok"
     note: str = ""
     cost: Mapping[str, int | float] = dataclasses.field(default_factory=dict)
+    source: str | None = None
+    victim: str | None = None
 
     def __post_init__(self) -> None:
         if len(set(self.ranking)) != len(self.ranking):
@@ -105,6 +110,8 @@ class EvaluationRecord:
 
 
 Record = AttackRecord | EvaluationRecord
+OPTIONAL = ("source", "victim")
+"""Fields that are written only where they say something."""
 
 
 def to_line(record: Record) -> str:
@@ -176,7 +183,10 @@ def _adapter() -> TypeAdapter[Record]:
 def _plain(value: Any) -> Any:
     """JSON values of a record, recursively."""
     if isinstance(value, AttackRecord | EvaluationRecord | StageRank):
-        return {part.name: _plain(getattr(value, part.name)) for part in dataclasses.fields(value)}
+        named = {part.name: getattr(value, part.name) for part in dataclasses.fields(value)}
+        return {
+            name: _plain(part) for name, part in named.items() if part is not None or name not in OPTIONAL
+        }
     if isinstance(value, Mapping):
         return {str(name): _plain(part) for name, part in value.items()}
     if isinstance(value, tuple | list):

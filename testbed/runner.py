@@ -116,14 +116,14 @@ def _work(
     todo = [trial for trial in trials if not known.issuperset(trial.lines)]
     events.planned(trials, len(trials) - len(todo))
     for kind in (AttackTrial, EvaluationTrial):
-        found = {
-            (record.target, record.seed): record for record in records if isinstance(record, AttackRecord)
-        }
+        found = {record.key: record for record in records if isinstance(record, AttackRecord)}
         chosen = [trial for trial in todo if isinstance(trial, kind)]
         for done in perform_all(world, chosen, found, jobs, limit, events.step):
             fresh = [record for record in done.records if record.key not in known]
             if done.trace and isinstance(done.trial, AttackTrial):
-                directory.write_trace(done.trial.target.item_id, done.trial.seed, done.trace)
+                directory.write_trace(
+                    done.trial.target.item_id, done.trial.seed, done.trace, source=done.trial.source
+                )
             directory.append(fresh)
             directory.add_timing(done.trial.key, done.seconds)
             records += fresh

@@ -11,6 +11,7 @@ from typing import Any
 
 from testbed.errors import UserError
 from testbed.records import Record, RecordError, from_line, to_line
+from testbed.types import STACK
 
 MANIFEST, SCENARIO, TRIALS, TIMINGS = "manifest.json", "scenario.yaml", "trials.jsonl", "timings.jsonl"
 LOCK, SPENDING = ".lock", "spending.json"
@@ -76,7 +77,8 @@ class RunDirectory:
             found = json.loads((self.path / SPENDING).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-        return found if isinstance(found, dict) else {}
+        items = found.items() if isinstance(found, dict) else ()
+        return {name: amount for name, amount in items if isinstance(amount, int | float)}
 
     def write_manifest(self, data: Mapping[str, Any]) -> None:
         """Replace the manifest, all or nothing."""
@@ -130,10 +132,13 @@ class RunDirectory:
         with (self.path / TIMINGS).open("a", encoding="utf-8", newline="\n") as stream:
             stream.write(json.dumps({"key": key, "seconds": round(seconds, 3)}) + "\n")
 
-    def write_trace(self, target: str, seed: int, lines: Sequence[Mapping[str, Any]]) -> None:
-        """Keep what an attack went through, one line a step."""
+    def write_trace(
+        self, target: str, seed: int, lines: Sequence[Mapping[str, Any]], *, source: str = STACK
+    ) -> None:
+        """Keep what an attack went through, one line a step; `source`: the stack it searched on."""
         text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
-        write_text(self.path / TRACES / f"{file_name(target)}-{seed}.jsonl", text)
+        name = file_name(target if source == STACK else f"{target}@{source}")
+        write_text(self.path / TRACES / f"{name}-{seed}.jsonl", text)
 
 
 def file_name(item_id: str) -> str:

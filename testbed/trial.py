@@ -14,7 +14,7 @@ from testbed.plan import AttackTrial, EvaluationTrial
 from testbed.records import AttackRecord, EvaluationRecord, StageRank, Stopped
 from testbed.seeds import rng_for
 from testbed.stack import Call, Outcome
-from testbed.types import Situation
+from testbed.types import STACK, Situation
 from testbed.victim import BudgetExhausted
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def run_attack(
         raise ValueError("the scenario has no attack")
     limits = threat.budget.limits()
     victim = attackable(
-        world.attacked,
+        world.searched(trial.source),
         trial.target,
         world.plan.splits["optimise"],
         access=threat.access,
@@ -116,17 +116,25 @@ def run_attack(
         status=status,  # type: ignore[arg-type]
         note=note,
         cost={**cost, "computed": victim.meter.usage.computed, **_money(victim.meter.usage)},
+        source=None if trial.source == STACK else trial.source,
     )
     return record, trace.lines
 
 
 def run_evaluation(
-    world: World, trial: EvaluationTrial, found: Mapping[tuple[str, int], AttackRecord]
+    world: World, trial: EvaluationTrial, found: Mapping[Any, AttackRecord]
 ) -> list[EvaluationRecord]:
-    """Measure every request and arm of one order in one batch; records in line order."""
+    """Measure every request and arm of one order in one batch; records in line order.
+
+    `found`: what attacks arrived at, of all targets and sources.
+    """
     target = trial.target
-    mine = {seed: record for (item, seed), record in found.items() if target and item == target.item_id}
-    texts = {arm: text_of(arm, target, world.stack, mine) if target else "" for arm in trial.arms}
+    mine: dict[str, dict[int, AttackRecord]] = {arm.source: {} for arm in trial.arms}
+    for record in found.values():
+        source = record.source or STACK
+        if target is not None and record.target == target.item_id and source in mine:
+            mine[source][record.seed] = record
+    texts = {arm: text_of(arm, target, world.stack, mine[arm.source]) if target else "" for arm in trial.arms}
     cells = list(trial.cells)
     calls = [
         Call(
@@ -138,7 +146,7 @@ def run_evaluation(
         )
         for request, arm in cells
     ]
-    outcomes = world.stack.run(calls)
+    outcomes = world.victim(trial.victim).run(calls)
     return [
         _record(trial, request, arm, outcome) for (request, arm), outcome in zip(cells, outcomes, strict=True)
     ]
@@ -171,6 +179,8 @@ def _record(trial: EvaluationTrial, request: str, arm: Arm, outcome: Outcome) ->
             "computed": outcome.usage.computed,
             **_money(outcome.usage),
         },
+        source=None if arm.source == STACK else arm.source,
+        victim=None if trial.victim == STACK else trial.victim,
     )
 
 

@@ -15,6 +15,10 @@ Status = Literal["ok", "partial", "refusal", "parse_failure", "error"]
 """How a ranking came about. `partial`: some listings were not ranked by a reader that may leave them out."""
 
 
+STACK = "stack"
+"""What a scenario's own stack is called among the sources and victims of a transfer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """One product as its vendor wrote it.

@@ -58,7 +58,7 @@ def record_of(run: Path, target_id: str, seed: int | None = None) -> AttackRecor
 
     directory = RunDirectory.open(run)
     attacks = [one for one in read_records(directory.path / TRIALS) if isinstance(one, AttackRecord)]
-    found = [one for one in attacks if one.text and one.status == "ok"]
+    found = [one for one in attacks if one.text and one.status == "ok" and one.source is None]
     mine = [one for one in found if one.target == target_id]
     if not mine:
         targets = dict.fromkeys(one.target for one in found)

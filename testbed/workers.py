@@ -25,8 +25,8 @@ from testbed.world import World, build
 if TYPE_CHECKING:
     from testbed.scenario import Scenario
 
-Found = Mapping[tuple[str, int], AttackRecord]
-"""(target, attack seed) → what that attack arrived at."""
+Found = Mapping[str, AttackRecord]
+"""Key of an attack → what it arrived at."""
 Tell = Callable[[Trial, int, float | None], None]
 """Called with the trial, the step it is at, and the best objective so far."""
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from testbed.errors import ScenarioError
 from testbed.plan import Plan, plan
 from testbed.stack import Node, Stack
+from testbed.types import STACK
 
 if TYPE_CHECKING:
     from testbed.catalog import Catalog
@@ -28,11 +29,26 @@ class World:
     environment: Environment
     surrogates: tuple[Stack, ...] = ()
     """What attacks search on; none when they search on the stack itself."""
+    victims: Mapping[str, Stack] = field(default_factory=dict)
+    """Other stacks that texts are measured on, or searched on, by name."""
 
     @property
     def attacked(self) -> tuple[Stack, ...]:
         """The stacks that an attacker may ask."""
         return self.surrogates or (self.stack,)
+
+    def searched(self, source: str) -> tuple[Stack, ...]:
+        """The stacks that an attacker may ask who searches on this source."""
+        return self.attacked if source == STACK else (self.victims[source],)
+
+    def victim(self, name: str) -> Stack:
+        """The stack by this name."""
+        return self.stack if name == STACK else self.victims[name]
+
+    @property
+    def stacks(self) -> tuple[Stack, ...]:
+        """Every stack: the one that is measured, surrogates, other victims."""
+        return (self.stack, *self.surrogates, *self.victims.values())
 
 
 def load_catalog(scenario: Scenario) -> Catalog:
@@ -64,6 +80,7 @@ def build(
         plan(scenario, catalog, deterministic=stack.deterministic, limit=limit),
         environment,
         tuple(build_stack(choices, catalog, environment) for choices in scenario.surrogates),
+        {name: build_stack(choices, catalog, environment) for name, choices in scenario.victims.items()},
     )
 
 

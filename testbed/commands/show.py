@@ -56,13 +56,34 @@ def _show_run(path: Path, everything: bool, as_json: bool) -> None:
     header = f"{'measure':<12} {'target':<22} {'arm':<14} {'against':<14} {'estimate':>9}  interval"
     click.secho(header, bold=True)
     for row in tables["rows"]:
-        if row["selection"] != "mean" or row["estimate"] is None or not row["against"]:
+        if row["selection"] != "mean" or row["estimate"] is None or row["section"] == "transfer":
             continue
+        if not row["against"] and tables["run"]["attack"] is not None:
+            continue
+        sign = "+" if row["against"] else ""
         if everything or row["measure"] in wanted:
             click.echo(
                 f"{visible(row['measure']):<12} {visible(row['target']):<22} {visible(row['arm']):<14} "
-                f"{visible(row['against']):<14} {row['estimate']:>+9.3f}  {say_bounds(row)}"
+                f"{visible(row['against'] or ''):<14} {row['estimate']:>{sign}9.3f}  {say_bounds(row)}"
             )
+    _print_transfer(tables, manifest)
+
+
+def _print_transfer(tables: Mapping[str, Any], manifest: Mapping[str, Any]) -> None:
+    """What texts found on each source do to each victim; nothing where no text travels."""
+    from testbed.tables.transfer import matrix, parties
+
+    found = matrix(tables["rows"], "lift@1")
+    if not found:
+        return
+    sources, victims = parties(manifest.get("transfer", {}))
+    wide = max(map(len, sources), default=0) + 2
+    click.secho("\nlift@1 by source (rows) and victim, 95 % interval", bold=True)
+    click.echo(" " * wide + "".join(f"{visible(name)[:22]:<24}" for name in victims).rstrip())
+    for one in sources:
+        cells = [found.get((one, other)) for other in victims]
+        told = [f"{row['estimate']:+.2f} {say_bounds(row)}" if row else "-" for row in cells]
+        click.echo(f"{visible(one):<{wide}}" + "".join(f"{text:<24}" for text in told).rstrip())
 
 
 def _unfinished(run: RunDirectory, manifest: Mapping[str, Any]) -> str:
@@ -79,7 +100,10 @@ def _unfinished(run: RunDirectory, manifest: Mapping[str, Any]) -> str:
     except (KeyError, TypeError, AttributeError):
         return f"unfinished ({state})"
     file = run.path / "trials.jsonl"
-    done = sum(isinstance(one, EvaluationRecord) for one in iter_records(file)) if file.is_file() else 0
+    records = iter_records(file) if file.is_file() else ()
+    done = sum(
+        isinstance(one, EvaluationRecord) and one.source is None and one.victim is None for one in records
+    )
     return f"unfinished: {done} of {total} rankings so far ({state})"
 
 

@@ -60,6 +60,7 @@ def render(
         ranks,
         search,
         stages,
+        transfer,
         verdict,
         victim,
     )
@@ -68,6 +69,7 @@ def render(
     source = Source(tables, manifest, list(records), scenario, dict(timings or {}))
     sections = [
         effects.effects(source),
+        *transfer.transfer(source),
         ranks.ranks(source),
         ranks.shifts(source),
         stages.survival(source),

@@ -27,14 +27,16 @@ class Source:
 
     @cached_property
     def attacks(self) -> Sequence[AttackRecord]:
-        """The attack lines."""
-        return [record for record in self.records if isinstance(record, AttackRecord)]
+        """The attack lines of searches on the stack or its surrogates."""
+        lines = (record for record in self.records if isinstance(record, AttackRecord))
+        return [one for one in lines if one.source is None]
 
     @cached_property
     def tests(self) -> Sequence[EvaluationRecord]:
-        """The rankings of the test split, failed ones left out."""
+        """The stack's rankings of the test split with texts found on it, failed ones left out."""
         rankings = (record for record in self.records if isinstance(record, EvaluationRecord))
-        return [one for one in rankings if one.split == "test" and one.status != "error"]
+        own = (one for one in rankings if one.source is None and one.victim is None)
+        return [one for one in own if one.split == "test" and one.status != "error"]
 
     @property
     def targets(self) -> Mapping[str, str]:
@@ -99,6 +101,8 @@ class Source:
     def _index(self) -> Mapping[tuple[Any, ...], Row]:
         found: dict[tuple[Any, ...], Row] = {}
         for row in self.tables["rows"]:
+            if row.get("section") == "transfer":
+                continue
             key = (row["measure"], row["target"], row["arm"], row["against"], row["selection"])
             found.setdefault(key, row)
         return found

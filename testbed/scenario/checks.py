@@ -11,6 +11,7 @@ from testbed.protocols import Access, AttackPlugin, Plugin, StagePlugin
 from testbed.scenario.choices import StageChoice
 from testbed.scenario.model import SOURCE, Scenario
 from testbed.scenario.source import Path
+from testbed.types import STACK
 
 Found = tuple[Path, str, str]
 """Path, message, hint."""
@@ -118,6 +119,43 @@ def surrogates_join(scenario: Scenario, plugins: Plugins) -> Iterator[Found]:
         yield from _joins(stack, ("threat", "surrogates", index), plugins)
 
 
+def victims_join(scenario: Scenario, plugins: Plugins) -> Iterator[Found]:
+    """The stages of each victim of a transfer fit together."""
+    for name, stack in (scenario.transfer.victims if scenario.transfer else {}).items():
+        yield from _joins(stack, ("transfer", "victims", name), plugins)
+
+
+def transfer_needs(scenario: Scenario, plugins: Plugins) -> Iterator[Found]:
+    """Texts that travel are found by an attack, on stacks that there are."""
+    if scenario.transfer is None:
+        return
+    if scenario.attack is None or "attack" not in scenario.evaluate.arms:
+        yield ("transfer",), "a transfer needs an attack whose arm is measured", "add attack: {use: ...}"
+    if STACK in scenario.transfer.victims:
+        message = f"the name {shown(STACK)} stands for the scenario's own stack"
+        yield ("transfer", "victims", STACK), message, "give the victim another name"
+    known = [STACK, *scenario.transfer.victims]
+    for index, name in enumerate(scenario.transfer.sources):
+        path: Path = ("transfer", "sources", index)
+        if name not in known:
+            hint = did_you_mean(name, known) or f"known: {listed(known)}"
+            yield path, f"there is no victim {shown(name)}", hint
+    surrogates = scenario.threat.surrogates if scenario.threat is not None else None
+    if surrogates and set(scenario.transfer.sources) != {STACK}:
+        message = "with surrogates there is one source, the surrogates together"
+        yield (
+            ("transfer", "sources"),
+            message,
+            "leave sources out, or make the surrogates victims and name them here",
+        )
+    if not surrogates and STACK not in scenario.transfer.sources:
+        yield (
+            ("transfer", "sources"),
+            f"{shown(STACK)} is missing: it is attacked in any case",
+            "name it first",
+        )
+
+
 def attack_has_access(scenario: Scenario, plugins: Plugins) -> Iterator[Found]:
     """What the attack reads, the last stage of each stack that it is let loose on can show."""
     attack, surrogates = plugins.get(("attack",)), scenario.threat.surrogates if scenario.threat else None
@@ -126,6 +164,12 @@ def attack_has_access(scenario: Scenario, plugins: Plugins) -> Iterator[Found]:
     stacks: list[tuple[Path, Sequence[StageChoice]]] = [(("stack",), scenario.stack)]
     if surrogates:
         stacks = [(("threat", "surrogates", index), stack) for index, stack in enumerate(surrogates)]
+    if scenario.transfer is not None:
+        stacks += [
+            (("transfer", "victims", name), stack)
+            for name, stack in scenario.transfer.victims.items()
+            if name in scenario.transfer.sources
+        ]
     for where, stack in stacks:
         path: Path = where if where in plugins else (*where, len(stack) - 1)
         last = plugins.get(path)
@@ -181,6 +225,8 @@ CHECKS: Mapping[Check, frozenset[str]] = {
     splits_apart: frozenset({"hold_out", "optimise", "validate", "evaluate"}),
     stack_joins: frozenset({"stack"}),
     surrogates_join: frozenset({"threat"}),
-    attack_has_access: frozenset({"attack", "threat", "stack"}),
+    victims_join: frozenset({"transfer"}),
+    transfer_needs: frozenset({"transfer", "attack", "threat", "evaluate"}),
+    attack_has_access: frozenset({"attack", "threat", "stack", "transfer"}),
 }
 """Check → the sections that it reads; it is left out where one of them is wrong in itself."""

@@ -125,12 +125,21 @@ def _plugins(data: Mapping[str, Any], resolver: Resolver, source: Source) -> dic
 
 
 def _stages(data: Mapping[str, Any]) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-    """Path and value of every stage, of the stack and of the surrogates; one of these may be a single stage."""
+    """Path and value of every stage, of the stack, surrogates and victims; all but the first may be a single one."""
     threat = data.get("threat")
     surrogates = threat.get("surrogates") if isinstance(threat, Mapping) else None
     stacks: list[tuple[Path, Any]] = [(("stack",), data.get("stack"))]
-    for index, stack in enumerate(surrogates if isinstance(surrogates, list) else ()):
-        path: Path = ("threat", "surrogates", index)
+    transfer = data.get("transfer")
+    victims = transfer.get("victims") if isinstance(transfer, Mapping) else None
+    others: list[tuple[Path, Any]] = [
+        (("threat", "surrogates", index), stack)
+        for index, stack in enumerate(surrogates if isinstance(surrogates, list) else ())
+    ]
+    others += [
+        (("transfer", "victims", name), stack)
+        for name, stack in (victims if isinstance(victims, Mapping) else {}).items()
+    ]
+    for path, stack in others:
         if isinstance(stack, Mapping):
             yield path, stack
         stacks.append((path, stack))
@@ -163,6 +172,11 @@ def _complete(scenario: Scenario, resolved: Mapping[Path, Resolved], source: Sou
             _filled(stack, ("threat", "surrogates", index), resolved)
             for index, stack in enumerate(scenario.threat.surrogates)
         ]
+    if scenario.transfer is not None:
+        data["transfer"]["victims"] = {
+            name: _filled(stack, ("transfer", "victims", name), resolved)
+            for name, stack in scenario.transfer.victims.items()
+        }
     if "attack" in data:
         objective = resolved.get(("attack", "objective"))
         data["attack"] = {
@@ -194,8 +208,9 @@ def _filled(
 def _choice(scenario: Scenario, path: Path) -> Choice:
     place: Any = scenario
     for step in path:
-        place = place[step] if isinstance(step, int) else getattr(place, step)
-    if isinstance(place, tuple):  # a surrogate of one stage, written without a list
+        known = isinstance(step, int) or isinstance(place, Mapping)
+        place = place[step] if known else getattr(place, str(step))
+    if isinstance(place, tuple):  # a surrogate or victim of one stage, written without a list
         (place,) = place
     assert isinstance(place, Choice)
     return place

@@ -13,8 +13,8 @@ from testbed.errors import Fault
 from testbed.protocols import Access
 from testbed.scenario.choices import AttackChoice, CatalogChoice, StageChoice
 from testbed.scenario.fields import ARMS, Name, Seeds, Slug
-from testbed.scenario.sections import Evaluate, Machine, Optimise, Targets, Threat, Validate
-from testbed.types import Target
+from testbed.scenario.sections import Evaluate, Machine, Optimise, Targets, Threat, Transfer, Validate
+from testbed.types import STACK, Target
 
 if TYPE_CHECKING:
     from testbed.catalog import Catalog
@@ -38,6 +38,7 @@ class Scenario(BaseModel):
     attack: AttackChoice | None = None
     threat: Threat | None = None
     targets: Targets | None = None
+    transfer: Transfer | None = None
     hold_out: Literal["requests", "orders"] = "requests"
     """`requests`: no request is in two splits. `orders`: splits may share requests, never an order."""
     optimise: Optimise = Optimise()
@@ -78,6 +79,16 @@ class Scenario(BaseModel):
         return self.threat.surrogates or ()
 
     @property
+    def victims(self) -> Mapping[str, tuple[StageChoice, ...]]:
+        """Stacks that texts are measured on beside the scenario's own, by name."""
+        return self.transfer.victims if self.transfer is not None and self.attack is not None else {}
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the stacks that are searched on: `stack` alone unless texts of others travel too."""
+        return self.transfer.sources if self.transfer is not None and self.attack is not None else (STACK,)
+
+    @property
     def access(self) -> Access:
         """What the attacker may see."""
         return self.threat.access if self.threat is not None else Access.none
@@ -92,13 +103,23 @@ class Scenario(BaseModel):
         data: dict[str, Any] = self.model_dump(
             mode="json",
             by_alias=True,
-            exclude={"catalog": True, "stack": True, "attack": True, "threat": {"surrogates"}},
+            exclude={
+                "catalog": True,
+                "stack": True,
+                "attack": True,
+                "threat": {"surrogates"},
+                "transfer": {"victims"},
+            },
         )
         data = {key: _without_none(value) for key, value in data.items() if value is not None}
         if self.threat is not None and self.threat.surrogates:
             data["threat"]["surrogates"] = [
                 [stage.as_dict() for stage in stack] for stack in self.threat.surrogates
             ]
+        if self.transfer is not None:
+            data["transfer"]["victims"] = {
+                name: [stage.as_dict() for stage in stack] for name, stack in self.transfer.victims.items()
+            }
         plugins = {
             "catalog": self.catalog.as_dict(),
             "stack": [stage.as_dict() for stage in self.stack],

@@ -11,8 +11,8 @@ from testbed.environment import Environment
 from testbed.errors import hinted, listed, shown
 from testbed.protocols import Access
 from testbed.scenario.choices import StageChoice
-from testbed.scenario.fields import Arm, Name, Requests, Slots
-from testbed.types import Place
+from testbed.scenario.fields import Arm, Name, Requests, Slots, Slug
+from testbed.types import STACK, Place
 
 
 class Section(BaseModel):
@@ -68,6 +68,22 @@ class Threat(Section):
     max_tokens: int | None = Field(None, ge=1)
     stop_below: float | None = None
     surrogates: Annotated[tuple[Surrogate, ...], Field(min_length=1)] | None = None
+
+
+class Transfer(Section):
+    """Other victims that every found text is measured on, beside the stack.
+
+    `victims`: name → a stack of its own. `sources`: whose texts travel: the stack (or its surrogates) and victims that
+    are searched on as well.
+    """
+
+    victims: dict[Slug, Surrogate] = Field(min_length=1)
+    sources: tuple[Name, ...] = Field((STACK,), min_length=1)
+
+    @field_validator("sources")
+    @classmethod
+    def _once(cls, sources: tuple[str, ...]) -> tuple[str, ...]:
+        return _unique(sources, "source")
 
 
 class Targets(Section):

@@ -22,6 +22,7 @@ from testbed.tables.search import cost_rows, search_rows, survival_curve, times_
 from testbed.tables.selection import best_seeds
 from testbed.tables.shifts import rank_levels, rivals, shift_tables
 from testbed.tables.survival import survival_counts, survival_rows
+from testbed.tables.transfer import transfer_rows
 from testbed.tables.verdict import power_table, verdict
 
 SCHEMA = 1
@@ -72,7 +73,7 @@ def _build(run: Run, traces: Traces, measures: Iterable[str]) -> dict[str, Any]:
         "schema": SCHEMA,
         "run": _about(run),
         "verdict": verdict(run, rows, main),
-        "rows": [row.as_json() for row in rows],
+        "rows": [row.as_json() for row in (*rows, *transfer_rows(run))],
         "best_of_validation": dict(best),
         "rank_levels": rank_levels(run),
         "rank_shift": shifts,

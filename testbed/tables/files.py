@@ -84,7 +84,7 @@ def frame(records: Iterable[Record]) -> polars.DataFrame:
     rows = [_flat(record) | {f"cost_{unit}": record.cost.get(unit) for unit in units} for record in rankings]
     text, whole = pl.String(), pl.Int64()
     schema: dict[str, pl.DataType] = {
-        **dict.fromkeys(("key", "split", "target", "request"), text),
+        **dict.fromkeys(("key", "split", "source", "victim", "target", "request"), text),
         **dict.fromkeys(("order", "slot"), whole),
         "arm": text,
         **dict.fromkeys(("seed", "replicate", "rank", "listed"), whole),
@@ -99,7 +99,19 @@ def frame(records: Iterable[Record]) -> polars.DataFrame:
 
 
 def _flat(record: EvaluationRecord) -> dict[str, Any]:
-    names = ("key", "split", "target", "request", "order", "slot", "arm", "seed", "replicate")
+    names = (
+        "key",
+        "split",
+        "source",
+        "victim",
+        "target",
+        "request",
+        "order",
+        "slot",
+        "arm",
+        "seed",
+        "replicate",
+    )
     rank = record.ranking.index(record.target) + 1 if record.target in record.ranking else None
     return {name: getattr(record, name) for name in names} | {
         "rank": rank,

@@ -9,6 +9,8 @@ from typing import Any
 from testbed.statistics import Interval, TestResult
 
 MEAN, BEST = "mean", "best_of_validation"
+PLACES = ("source", "victim")
+"""Fields that only rows of the section `transfer` have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +35,13 @@ class Row:
     method: str = ""
     test: str = ""
     note: str = ""
+    source: str | None = None
+    victim: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The row as plain JSON values, numbers to six significant digits."""
-        return {name: plain(value) for name, value in asdict(self).items()}
+        """The row as plain JSON values, numbers to six significant digits; source and victim where they are told."""
+        told = {name: plain(value) for name, value in asdict(self).items()}
+        return {name: value for name, value in told.items() if value is not None or name not in PLACES}
 
 
 def plain(value: Any) -> Any:

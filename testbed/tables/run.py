@@ -24,11 +24,16 @@ Block = tuple[str, int | None]
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """Records and manifest of one run. `tests` and `validations` leave out failed trials."""
+    """Records and manifest of one run. `tests` and `validations` leave out failed trials.
+
+    `travelled`: what texts did elsewhere: rankings of other victims, and of the stack with texts that were found
+    on another one; with the attacks that found them.
+    """
 
     manifest: Mapping[str, Any]
     attacks: Sequence[AttackRecord]
     evaluations: Sequence[EvaluationRecord]
+    travelled: Sequence[Record] = ()
 
     @classmethod
     def of(cls, records: Iterable[Record], manifest: Mapping[str, Any]) -> Run:
@@ -36,11 +41,13 @@ class Run:
         if not isinstance(manifest, Mapping) or manifest.get("schema") != 1:
             found = manifest.get("schema") if isinstance(manifest, Mapping) else None
             raise UserError(f"manifest.json: schema {found!r} is not one this version reads (1)")
-        records = list(records)
+        every = list(records)
+        own = [record for record in every if not _elsewhere(record)]
         return cls(
             manifest,
-            [record for record in records if isinstance(record, AttackRecord)],
-            [record for record in records if isinstance(record, EvaluationRecord)],
+            [record for record in own if isinstance(record, AttackRecord)],
+            [record for record in own if isinstance(record, EvaluationRecord)],
+            [record for record in every if _elsewhere(record)],
         )
 
     @cached_property
@@ -128,6 +135,11 @@ class Run:
             and record.status != "error"
             and (record.target, record.seed) not in self.failed
         ]
+
+
+def _elsewhere(record: Record) -> bool:
+    """Whether a text was found on, or a ranking made by, another stack than the scenario's own."""
+    return record.source is not None or getattr(record, "victim", None) is not None
 
 
 @dataclass(frozen=True, eq=False)

@@ -113,9 +113,18 @@ SECTIONS = {
     "harm": "Harm",
     "order": "Order",
     "survival": "Survival",
+    "transfer": "Transfer",
     "attack": "Searches",
     "cost": "Costs",
 }
+
+
+def _way(row: Mapping[str, Any]) -> str:
+    """Whose text and which victim, in rows about texts that travel."""
+    if not row.get("victim"):
+        return ""
+    from_where = f" of {name(row['source'], 20)}" if row.get("source") else ""
+    return f"{from_where} on {name(row['victim'], 20)}"
 
 
 def _cells(source: Source, row: Mapping[str, Any]) -> list[str]:
@@ -124,7 +133,7 @@ def _cells(source: Source, row: Mapping[str, Any]) -> list[str]:
     return [
         measure_label(row["measure"]),
         "all" if row["target"] == ALL else source.name_of(row["target"], 24),
-        arm_label(row["arm"]) + (", best seed" if row["selection"] != "mean" else ""),
+        arm_label(row["arm"]) + (", best seed" if row["selection"] != "mean" else "") + _way(row),
         arm_label(row["against"] or ""),
         number(row["estimate"], unit) + (percent if row["estimate"] is not None else ""),
         bracket(row, unit),
