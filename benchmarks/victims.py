@@ -72,7 +72,9 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--readings", help=f"with semicolons between: {'; '.join(READINGS)}")
     parser.add_argument("--safegeo", type=Path, help="a SafeGEO folder")
     parser.add_argument("--paper-catalog", type=Path, help="the paper's coffee_machines.jsonl")
-    parser.add_argument("--no-own", action="store_true", help="leave the shipped catalogs and made-up pages out")
+    parser.add_argument(
+        "--no-own", action="store_true", help="leave the shipped catalogs and made-up pages out"
+    )
     parser.add_argument("--limit", type=int, help="requests of each set; default: all")
     parser.add_argument("--orders", type=int, default=4, help="presentation orders of each request")
     parser.add_argument("--device", default="auto")

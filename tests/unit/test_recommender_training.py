@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -24,7 +25,15 @@ from testbed.language import LanguageModel, Prefix, Row, load
 from testbed.testing.tiny import tiny_network, tiny_tokenizer
 
 OPTIONS = RecommenderTrainer(
-    rank=2, alpha=4.0, first_layer=1, steps=4, pages=2, requests=3, evaluate_every=2, validation_pages=2, warmup=1
+    rank=2,
+    alpha=4.0,
+    first_layer=1,
+    steps=4,
+    pages=2,
+    requests=3,
+    evaluate_every=2,
+    validation_pages=2,
+    warmup=1,
 )
 
 
@@ -49,10 +58,8 @@ def trained(folder: Path, steps: int, options: RecommenderTrainer = OPTIONS) -> 
         if "validation" in line and training.progress.step >= steps:
             raise Stop
 
-    try:
+    with contextlib.suppress(Stop):
         training.run(tell)
-    except Stop:
-        pass
     return training
 
 
@@ -135,7 +142,8 @@ def test_processes_share_an_update(tmp_path: Path) -> None:
     whole._update()
     vectors: list[torch.Tensor] = []
     halves = [
-        Training(fresh(), OPTIONS, tmp_path, rank=rank, processes=2, combine=vectors.append) for rank in (0, 1)
+        Training(fresh(), OPTIONS, tmp_path, rank=rank, processes=2, combine=vectors.append)
+        for rank in (0, 1)
     ]
     halves[0]._update()
 
@@ -151,7 +159,9 @@ def test_processes_share_an_update(tmp_path: Path) -> None:
 
 def test_other_options_do_not_continue_a_training(tmp_path: Path) -> None:
     trained(tmp_path, 2)
-    with pytest.raises(UserError, match=r"was trained with rank '2', not '3'; give the same options to go on"):
+    with pytest.raises(
+        UserError, match=r"was trained with rank '2', not '3'; give the same options to go on"
+    ):
         Training(fresh(), OPTIONS.model_copy(update={"rank": 3}), tmp_path)
 
 
@@ -205,7 +215,9 @@ def test_an_adapter_is_loaded_as_it_was_trained(base: Path, adapter: Path) -> No
         ({"lora_alpha": "much"}, "is not an adapter's configuration"),
     ],
 )
-def test_adapters_of_another_kind_are_refused(adapter: Path, changes: dict[str, object], message: str) -> None:
+def test_adapters_of_another_kind_are_refused(
+    adapter: Path, changes: dict[str, object], message: str
+) -> None:
     config = json.loads((adapter / "adapter_config.json").read_text("utf-8"))
     (adapter / "adapter_config.json").write_text(json.dumps({**config, **changes}), "utf-8")
     with pytest.raises(ModelError, match=message):
