@@ -377,14 +377,14 @@ def test_out_of_memory_halves_the_batch(monkeypatch: pytest.MonkeyPatch) -> None
     model = LanguageModel(**options, token_budget=64)  # type: ignore[arg-type]
     rows = [Row(some_tokens(6, seed), ((5,), (6, 7))) for seed in range(9)]
     expected = model.score(Prefix(), rows)
-    hidden = model._hidden
+    hidden = model.hidden
 
     def cramped(batch: Any, **options: Any) -> Tensor:
         if batch.tokens.shape[1] > 20:
             raise torch.OutOfMemoryError
         return hidden(batch, **options)
 
-    monkeypatch.setattr(model, "_hidden", cramped)
+    monkeypatch.setattr(model, "hidden", cramped)
     with pytest.warns(UserWarning, match="model x: out of memory; going on with 16 tokens at a time"):
         torch.testing.assert_close(model.score(Prefix(), rows), expected, **CLOSE)
     assert model.token_budget == 16
