@@ -46,7 +46,7 @@ def test_two_processes_train_an_adapter_with_a_card(base: Path, tmp_path: Path) 
         "first_layer": 1,
         "workers": 2,
     }
-    settings |= {"validation_pages": 2, "measured_pages": 2}
+    settings |= {"validation_pages": 2, "measured_pages": 1}
     command = ["train", "recommender", "--out", str(out), "--device", "cpu", "--threads", "1"]
     command += [f"--set={name}={value}" for name, value in settings.items()]
     first = call(*command)
