@@ -104,6 +104,29 @@ def test_a_request_with_candidates_of_its_own_is_offered_these_only(log: Path) -
     )
 
 
+@pytest.mark.parametrize(
+    "first",
+    [
+        {"use": "toy", "k": 4},
+        {"use": "bm25", "k": 4},
+        pytest.param({"use": "dense", "k": 4}, marks=pytest.mark.slow),
+    ],
+)
+def test_no_tool_knows_a_listing_that_the_request_is_not_offered(log: Path, first: dict[str, Any]) -> None:
+    stack = [{**first, "name": "first"}, {"use": "toy", "name": "last"}]
+    shop = opened(log, changes={"catalog": {"use": "rosters"}, "stack": stack})
+    offered = {"basic", "pico", "trek"}
+    stranger = toy_catalog().item("grand").fields
+    query = " ".join(stranger.values())
+    assert set(ids(shop, "a", query=query)) == offered
+    assert set(shop.call("a", "recommend", {"request": query}).ids) == offered
+    for item in offered:
+        assert shop.call("a", "open_listing", {"item_id": item}).ids == (item,)
+    for name in ("grand", stranger["Name"], "gran"):
+        told = refused(shop, "open_listing", item_id=name)
+        assert told.startswith(f"there is no listing {name!r}; search for listings first")
+
+
 def test_lines_are_cut_and_one_line(log: Path) -> None:
     shop = opened(log, "attack", text="a\nb " + "long " * 50)
     found = shop.call("a", "search", {"query": "titanium camping pot"}).content["listings"]
