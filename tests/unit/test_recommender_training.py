@@ -136,6 +136,25 @@ def test_an_interrupted_training_ends_like_an_undisturbed_one(tmp_path: Path) ->
     assert not torch.equal(whole.weights[1], start.weights[1])
 
 
+def test_the_learning_rate_rises_stays_and_falls(tmp_path: Path) -> None:
+    options = OPTIONS.model_copy(update={"steps": 100, "warmup": 10, "decay": 0.4, "learning_rate": 1.0})
+    training = Training(fresh(), options, tmp_path)
+    rates = [training.rate(step) for step in range(100)]
+    assert rates[:10] == pytest.approx([0.1 * step for step in range(1, 11)])
+    assert rates[10:61] == [1.0] * 51
+    assert rates[80] == pytest.approx(0.5)
+    assert rates[96:] == pytest.approx([0.1] * 4)
+
+
+def test_a_training_may_be_prolonged_until_its_rate_falls(tmp_path: Path) -> None:
+    trained(tmp_path / "steady", 2, OPTIONS.model_copy(update={"decay": 0.5}))
+    longer = OPTIONS.model_copy(update={"steps": 8, "decay": 0.5})
+    assert Training(fresh(), longer, tmp_path / "steady").progress.step == 2
+    trained(tmp_path / "falling", 2, OPTIONS.model_copy(update={"decay": 0.75}))
+    with pytest.raises(UserError, match="was trained with steps '4', not '8'"):
+        Training(fresh(), longer.model_copy(update={"decay": 0.75}), tmp_path / "falling")
+
+
 def test_processes_share_an_update(tmp_path: Path) -> None:
     """Two halves of the pages, summed, move the weights as all pages do."""
     whole = Training(fresh(), OPTIONS, tmp_path)

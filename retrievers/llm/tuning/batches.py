@@ -26,7 +26,7 @@ def training_page(
 ) -> Example:
     """Page `index` of an update."""
     rng = np.random.default_rng([options.seed, 1, step, index])
-    grown = min(1.0, step / max(1.0, options.ramp * options.steps))
+    grown = min(1.0, step / max(1, options.ramp))
     most = FIRST + grown * (max(COUNTS) - FIRST)
     return _drawn(model, world, options, [count for count in COUNTS if count <= most], rng)
 

@@ -47,8 +47,11 @@ def load(folder: Path, training: Training) -> Progress:
         raise UserError(
             f"{folder / STATE}: is damaged ({fault}); remove the folder or choose another"
         ) from fault
+    steps = options.get("steps", 0)
+    before = training.options.model_copy(update={"steps": steps})
+    free = (*FREE, "steps") if progress.step <= min(before.steady, training.options.steady) else FREE
     for name, value in training.options.model_dump(mode="json").items():
-        if name not in FREE and options.get(name) != value:
+        if name not in free and options.get(name) != value:
             raise UserError(
                 f"{folder}: was trained with {name} {shown(options.get(name))}, not {shown(value)}; "
                 "give the same options to go on, or another folder"

@@ -25,19 +25,21 @@ class RecommenderTrainer(TrainerPlugin):
     first_layer: int = Field(default=8, ge=0)
     """Layers below keep their weights: their backward pass is saved."""
     learning_rate: float = Field(default=1e-3, gt=0)
-    """Peak of the schedule: linear warm-up, then cosine to a tenth."""
+    """Peak of the schedule: linear warm-up, constant, linear decay to a tenth (Hu et al. 2024, WSD)."""
     warmup: int = Field(default=30, ge=0)
     """Steps of the warm-up."""
     steps: int = Field(default=1200, ge=1)
-    """Updates."""
+    """Updates. May change when a training goes on that has not begun to decay."""
+    decay: float = Field(default=0.2, ge=0, le=1)
+    """Share of the steps, the last ones, in which the learning rate falls."""
     pages: int = Field(default=4, ge=1)
     """Pages of listings an update."""
     requests: int = Field(default=10, ge=1)
     """Requests a page; they share the page's tokens."""
     tokens: int = Field(default=1000, ge=100)
     """Most tokens of a page with its requests; larger pages lose listings."""
-    ramp: float = Field(default=0.3, ge=0, le=1)
-    """Share of the steps in which lists grow from at most 5 to 14 listings."""
+    ramp: int = Field(default=360, ge=0)
+    """First steps, in which lists grow from at most 5 to 14 listings."""
     evaluate_every: int = Field(default=50, ge=1)
     """Steps between looks at the validation pages; the best adapter so far is kept."""
     validation_pages: int = Field(default=12, ge=1)
@@ -50,6 +52,11 @@ class RecommenderTrainer(TrainerPlugin):
     """Of the adapters and of all pages."""
     workers: int = Field(default=1, ge=1, le=64)
     """Processes that share the pages of an update; on a CPU, two of one thread beat one of two."""
+
+    @property
+    def steady(self) -> int:
+        """Updates before the learning rate falls."""
+        return round(self.steps * (1 - self.decay))
 
     def train(self, folder: Path, env: Environment) -> None:
         """Train into `folder`, going on with what is there."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 CLIP = 1.0
 """Largest norm of an update's gradient."""
 DECAYED = 0.1
-"""Share of the peak learning rate at the end."""
+"""Least share of the peak learning rate at the end."""
 
 Combine = Callable[[torch.Tensor], None]
 """Sums a vector over all processes, in place."""
@@ -83,12 +82,9 @@ class Training:
     def rate(self, step: int) -> float:
         """Learning rate of an update."""
         options = self.options
-        if step < options.warmup:
-            return options.learning_rate * (step + 1) / options.warmup
-        share = (step - options.warmup) / max(1, options.steps - options.warmup)
-        return options.learning_rate * (
-            DECAYED + (1 - DECAYED) * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
-        )
+        risen = (step + 1) / max(1, options.warmup)
+        left = (options.steps - step) / max(1.0, options.steps - options.steady)
+        return options.learning_rate * min(1.0, risen, max(DECAYED, left))
 
     def _update(self) -> tuple[float, int]:
         """One update; mean excess loss of its requests and the tokens that all processes computed."""
