@@ -2,76 +2,115 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from testbed.plan import plan, pool_size
+from testbed.types import STACK
 from testbed.world import load_catalog
 
 if TYPE_CHECKING:
     from testbed.catalog import Catalog
+    from testbed.plan import Plan
     from testbed.protocols import Charge
     from testbed.scenario import Scenario, StageChoice
 
+Stages: TypeAlias = "Sequence[StageChoice]"
 CHARACTERS_PER_TOKEN = 3.2
 """Of listings written as lines: SmolLM2's tokenizer has 3.0 to 3.4 on the shipped catalogs."""
 
 
 def estimate(scenario: Scenario, limit: int | None = None) -> dict[str, Any]:
-    """Counts that follow from the plan, and logical tokens about as a language model's tokenizer counts. No model is loaded.
+    """Counts that follow from the plan, and about how many logical tokens they take. No model is loaded.
 
     An attack's queries are given when its budget or the attack itself bounds them, else None.
     """
     catalog = load_catalog(scenario)
     deterministic = all(choice.plugin.deterministic for choice in scenario.stack)
     trials = plan(scenario, catalog, deterministic=deterministic, limit=limit)
-    rankings = sum(len(trial.lines) for trial in trials.evaluations)
-    prompt = tokens_of_prompt(catalog, pool_size(scenario, catalog.pool))
-    stacks = scenario.surrogates or (scenario.stack,)
-    searched = [pool_size(scenario, catalog.pool, stack) for stack in stacks]
-    attack_prompt = round(sum(tokens_of_prompt(catalog, pool) for pool in searched) / len(searched))
-    queries = _attack_queries(scenario, len(trials.splits.get("optimise", ())), len(searched))
-    attack_queries = None if queries is None else queries * len(trials.attacks)
+    measured = _measured(scenario, trials)
+    searched = _searched(scenario, trials)
+    known = None not in [times for times, _ in searched]
+    queries = [(times, stack) for times, stack in searched if times is not None]
     found: dict[str, Any] = {
         "items": len(catalog),
         "attack_trials": len(trials.attacks),
         "evaluation_trials": len(trials.evaluations),
-        "rankings": rankings,
-        "tokens_a_prompt": prompt,
-        "evaluation_tokens": rankings * prompt,
-        "attack_queries": attack_queries,
-        "attack_tokens": None if attack_queries is None else attack_queries * attack_prompt,
+        "rankings": sum(times for times, _ in measured),
+        "tokens_a_prompt": tokens_of_prompt(catalog, pool_size(scenario, catalog.pool)),
+        "evaluation_tokens": _tokens(catalog, scenario, measured),
+        "attack_queries": sum(times for times, _ in queries) if known else None,
+        "attack_tokens": _tokens(catalog, scenario, queries) if known else None,
     }
-    return found | _charged(catalog, scenario, rankings, attack_queries)
+    return found | _charged(catalog, scenario, measured, searched)
+
+
+def _measured(scenario: Scenario, trials: Plan) -> list[tuple[int, Stages]]:
+    """How many rankings are measured of each stack: the scenario's, then the victims of a transfer."""
+    stacks = {STACK: scenario.stack, **scenario.victims}
+    counts = Counter(dict.fromkeys(stacks, 0))
+    for trial in trials.evaluations:
+        counts[trial.victim] += len(trial.lines)
+    return [(counts[name], stack) for name, stack in stacks.items()]
+
+
+def _searched(scenario: Scenario, trials: Plan) -> list[tuple[int | None, Stages]]:
+    """How many queries the attacks ask of each stack that is searched on, None where nothing bounds them."""
+    found: list[tuple[int | None, Stages]] = []
+    for source in scenario.sources:
+        attacks = sum(trial.source == source for trial in trials.attacks)
+        if source != STACK:
+            stacks: Sequence[Stages] = (scenario.victims[source],)
+        else:
+            stacks = scenario.surrogates or (scenario.stack,)
+        queries = _attack_queries(scenario, len(trials.splits.get("optimise", ())), len(stacks))
+        whole = None if queries is None else queries * attacks
+        found += [(_share(whole, place, len(stacks)), stack) for place, stack in enumerate(stacks)]
+    return found
+
+
+def _share(whole: int | None, place: int, parts: int) -> int | None:
+    """A part of a count that is split as evenly as it goes."""
+    return None if whole is None else (whole + parts - 1 - place) // parts
+
+
+def _tokens(catalog: Catalog, scenario: Scenario, work: Sequence[tuple[int, Stages]]) -> int:
+    return sum(
+        times * tokens_of_prompt(catalog, pool_size(scenario, catalog.pool, stack)) for times, stack in work
+    )
 
 
 def _charged(
-    catalog: Catalog, scenario: Scenario, rankings: int, attack_queries: int | None
+    catalog: Catalog,
+    scenario: Scenario,
+    measured: Sequence[tuple[int, Stages]],
+    searched: Sequence[tuple[int | None, Stages]],
 ) -> dict[str, Any]:
-    """What paid services take for it, at most; empty where nothing leaves the machine.
+    """About what paid services take for it; empty where nothing leaves the machine.
 
     Each value is None where it cannot be told; `money` also where a service has no price. Nothing is taken off
     for answers that are there already.
     """
-    measured = _charges(catalog, scenario, scenario.stack)
-    searched = [one for stack in scenario.surrogates for one in _charges(catalog, scenario, stack)]
-    if not scenario.surrogates:
-        searched = measured
-    if not measured and not searched:
+    parts = [
+        (times, charge)
+        for times, stack in (*measured, *searched)
+        for charge in _charges(catalog, scenario, stack)
+    ]
+    if not parts:
         return {}
-    asked = 0 if attack_queries is None else -(-attack_queries // max(1, len(scenario.surrogates)))
-    parts = [(rankings, one) for one in measured] + [(asked, one) for one in searched]
-    known = attack_queries is not None or not searched
-    money = [None if one.money is None else times * one.money for times, one in parts if times]
+    counted = [(times, charge) for times, charge in parts if times is not None]
+    known = len(counted) == len(parts)
+    money = [None if charge.money is None else times * charge.money for times, charge in counted if times]
     return {
-        "requests": sum(times * one.requests for times, one in parts) if known else None,
-        "input_tokens": sum(times * one.input_tokens for times, one in parts) if known else None,
-        "output_tokens": sum(times * one.output_tokens for times, one in parts) if known else None,
+        "requests": sum(times * charge.requests for times, charge in counted) if known else None,
+        "input_tokens": sum(times * charge.input_tokens for times, charge in counted) if known else None,
+        "output_tokens": sum(times * charge.output_tokens for times, charge in counted) if known else None,
         "money": round(sum(filter(None, money)), 6) if known and None not in money else None,
     }
 
 
-def _charges(catalog: Catalog, scenario: Scenario, stack: Sequence[StageChoice]) -> list[Charge]:
+def _charges(catalog: Catalog, scenario: Scenario, stack: Stages) -> list[Charge]:
     """What one ranking of a stack takes of each paid service in it."""
     found = []
     for index, choice in enumerate(stack):
