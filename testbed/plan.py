@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from testbed.errors import UserError
 from testbed.orders import slots
 from testbed.seeds import rng_for
 from testbed.types import STACK, Situation, Target
@@ -107,13 +108,15 @@ class Plan:
 
 
 def plan(scenario: Scenario, catalog: Catalog, *, deterministic: bool, limit: int | None = None) -> Plan:
-    """The trials of a scenario on a catalog. `limit` keeps that many test orders.
+    """The trials of a scenario on a catalog. `limit` keeps that many test orders (UserError below 1).
 
     Slots of the optimise split are those of the smallest pool that the attacker searches on.
 
     Requests that are given as a number are drawn by the catalog's content, never by a seed of the run, so
     that all runs on a catalog are measured on the same ones.
     """
+    if limit is not None and limit < 1:
+        raise UserError(f"limit {limit} keeps no presentation order; the least is 1")
     requests = draw_requests(scenario, catalog)
     pool = pool_size(scenario, catalog.pool)
     searched = [pool_size(scenario, catalog.pool, stack) for stack in scenario.surrogates] or [pool]
@@ -154,7 +157,11 @@ def plan(scenario: Scenario, catalog: Catalog, *, deterministic: bool, limit: in
 
 
 def draw_requests(scenario: Scenario, catalog: Catalog) -> dict[str, tuple[str, ...]]:
-    """Request ids of each split. Named ones first; numbers are drawn from what is left, `all` takes the rest."""
+    """Request ids of each split. Named ones first; numbers are drawn from what is left, `all` takes the rest.
+
+    Without an attack the requests of the splits that are not used stay out all the same, so that runs with and
+    without one are measured on the same ones, unless too few are left.
+    """
     shuffled = [request.id for request in catalog.requests]
     rng_for(catalog.fingerprint, "requests").shuffle(shuffled)
     sections = _sections(scenario)
@@ -178,7 +185,21 @@ def draw_requests(scenario: Scenario, catalog: Catalog) -> dict[str, tuple[str, 
         if split.requests == "all":
             free = shuffled if share else [request for request in shuffled if request not in taken]
             found[name] = tuple(sorted(free))
+    if scenario.attack is None:
+        found["test"] = _topped_up(found["test"], scenario.evaluate.requests, shuffled)
     return found
+
+
+def _topped_up(
+    drawn: tuple[str, ...], wanted: int | str | tuple[str, ...], shuffled: Sequence[str]
+) -> tuple[str, ...]:
+    """With what other splits hold and do not use, where there is too little: fewer than wanted, or none."""
+    if wanted == "all":
+        return drawn or tuple(sorted(shuffled))
+    if isinstance(wanted, int):
+        spare = [request for request in shuffled if request not in drawn]
+        return (*drawn, *spare[: max(0, wanted - len(drawn))])
+    return drawn
 
 
 def pool_size(scenario: Scenario, items: int, stack: Sequence[StageChoice] | None = None) -> int:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from testbed.api import run
+from testbed.catalog import Catalog
+from testbed.errors import UserError
 from testbed.plan import Plan, draw_requests, plan, pool_size
+from testbed.protocols import CatalogPlugin
 from testbed.scenario import Scenario, from_mapping
 from testbed.testing import toy_catalog, toy_registry
 
@@ -115,6 +121,49 @@ def test_without_an_attack() -> None:
     assert (
         found.evaluations[0].lines[0] == f"evaluate/test/-/{found.evaluations[0].requests[0]}/20000/clean/-/0"
     )
+
+
+@pytest.mark.parametrize(
+    ("have", "wanted", "drawn"),
+    [(1, "all", 1), (4, "all", 4), (5, "all", 1), (8, "all", 4), (8, 4, 4), (8, 5, 5), (5, 3, 3), (1, 1, 1)],
+)
+def test_without_an_attack_the_evaluation_goes_short_of_nothing(
+    have: int, wanted: int | str, drawn: int
+) -> None:
+    """Requests are kept from it for splits that are not used only as long as there are enough."""
+    bare = {key: DATA[key] for key in ("version", "name", "catalog", "stack")}
+    values = {**bare, "evaluate": {"requests": wanted, "orders": 2}}
+    catalog = CATALOG.of([CATALOG.item("pico")], requests=CATALOG.requests[:have])
+    scenario = from_mapping(values, registry=toy_registry())
+    assert scenario.check_against(catalog) == []
+    splits = plan(scenario, catalog, deterministic=True).splits
+    requests = [situation.request for situation in splits["test"]]
+    assert len(set(requests)) == drawn
+    attacked = draw_requests(scenario_of(optimise={}, validate={}, evaluate={"requests": wanted}), catalog)
+    assert set(attacked["test"]) <= set(requests)
+
+
+def test_a_catalog_with_one_request_can_be_run_without_an_attack(tmp_path: Path) -> None:
+    class OneWish(CatalogPlugin):
+        """The toys with a single request."""
+
+        def load(self) -> Catalog:
+            return replace(CATALOG, requests=CATALOG.requests[:1])
+
+    bare = {key: DATA[key] for key in ("version", "name", "stack")}
+    values = {**bare, "catalog": {"use": "one"}, "evaluate": {"orders": 2}}
+    result = run(
+        from_mapping(values, registry=toy_registry().extended(catalogs={"one": OneWish})), tmp_path / "run"
+    )
+    assert [record.key for record in result.records] == [
+        f"evaluate/test/-/cheap/{order}/clean/-/0" for order in (20_000, 20_001)
+    ]
+    assert result.verdict["sentence"]
+
+
+def test_a_limit_that_keeps_nothing_is_refused() -> None:
+    with pytest.raises(UserError, match="limit 0 keeps no presentation order; the least is 1"):
+        plan_of(limit=0)
 
 
 def test_limit_keeps_test_orders() -> None:
