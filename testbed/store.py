@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from testbed.errors import UserError
+from testbed.locks import locked
 from testbed.records import Record, RecordError, from_line, to_line
 from testbed.types import STACK
 
 MANIFEST, SCENARIO, TRIALS, TIMINGS = "manifest.json", "scenario.yaml", "trials.jsonl", "timings.jsonl"
-LOCK, SPENDING = ".lock", "spending.json"
+SPENDING = "spending.json"
 TRACES, TABLES, PARQUET, REPORT = "traces", "tables.json", "results.parquet", "report.html"
 
 
@@ -40,26 +41,9 @@ class RunDirectory:
         """Whether a run has begun here."""
         return (self.path / MANIFEST).is_file()
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Keep other processes from writing here; UserError when one does already."""
-        from filelock import FileLock, Timeout
-
-        lock = FileLock(self.path / LOCK)
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise UserError(
-                f"{self.path}: another process is running here; wait for it or choose another --out"
-            ) from None
-        except OSError as fault:
-            raise UserError(f"{self.path}: cannot be a run directory: {fault.strerror or fault}") from None
-        try:
-            yield
-        finally:
-            (self.path / LOCK).unlink(missing_ok=True)
-            lock.release()
+        return locked(self.path, "run directory")
 
     @property
     def manifest(self) -> dict[str, Any]:

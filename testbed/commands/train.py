@@ -29,10 +29,12 @@ def command(trainer: str, settings: tuple[str, ...], out: Path, device: str, thr
     Options of the trainer are set with --set, for instance --set steps=200; `testbed show TRAINER` lists them.
     """
     from testbed.environment import Environment
+    from testbed.locks import locked
 
     plugin = resolved(trainer, settings)
     try:
-        plugin.train(out, Environment(device=device, threads=threads))
+        with locked(out, "folder to train into"):
+            plugin.train(out, Environment(device=device, threads=threads))
     except KeyboardInterrupt:
         click.echo(f"interrupted; the same command goes on from {out}", err=True)
         raise SystemExit(INTERRUPTED) from None

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from testbed.language import load
+from testbed.locks import locked
 from testbed.testing.tiny import tiny_network, tiny_tokenizer
 
 
@@ -63,6 +64,13 @@ def test_two_processes_train_an_adapter_with_a_card(base: Path, tmp_path: Path) 
     again = call(*command)
     assert again.returncode == 0, again.stderr
     assert len((out / "log.jsonl").read_text("utf-8").splitlines()) == len(lines)
+
+    with locked(out, "folder"):
+        busy = call(*command)
+    assert (busy.returncode, busy.stderr) == (
+        2,
+        f"{out}: another process is running here; wait for it or choose another --out\n",
+    )
 
     other = call(*command, "--set=rank=3")
     assert other.returncode == 2

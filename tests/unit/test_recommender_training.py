@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -258,3 +261,32 @@ def test_tensors_that_do_not_fit_are_named(adapter: Path) -> None:
     file.write_bytes(b"nonsense")
     with pytest.raises(ModelError, match="cannot be read"):
         load(str(adapter), device="cpu", dtype="float32")
+
+
+ORPHAN = """
+import multiprocessing, time
+from retrievers.llm.tuning.workers import end_with_parent
+
+def child():
+    end_with_parent()
+    print("ready", flush=True)
+    time.sleep(100)
+
+if __name__ == "__main__":
+    process = multiprocessing.get_context("spawn").Process(target=child)
+    process.start()
+    process.join()
+"""
+
+
+@pytest.mark.slow
+def test_processes_do_not_outlive_the_one_that_started_them(tmp_path: Path) -> None:
+    script = tmp_path / "orphan.py"
+    script.write_text(ORPHAN, "utf-8")
+    parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout
+    assert parent.stdout.readline() == "ready\n"
+    parent.kill()
+    begun = time.monotonic()
+    assert parent.stdout.read() == ""  # ends when no process holds the pipe any more
+    assert time.monotonic() - begun < 50

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import json
+import multiprocessing
+import os
 import signal
 import tempfile
 import threading
@@ -82,6 +84,7 @@ def _train(
     import torch.distributed as distributed
 
     torch.set_num_threads(env.threads or 1)
+    end_with_parent()
     model = _load(options.model, env)
     if meeting:
         distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=options.workers)
@@ -106,6 +109,18 @@ def _train(
         training.run(tell)
     if meeting:
         distributed.destroy_process_group()
+
+
+def end_with_parent() -> None:
+    """End this process once the one that started it is gone, however that ended."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _describe(options: RecommenderTrainer, folder: Path, env: Environment) -> None:
