@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from retrievers.llm import LanguageModelRecommender
 from retrievers.llm.constrained import ConstrainedReading
@@ -15,9 +17,10 @@ from retrievers.llm.likelihood import read as read_likelihood
 from retrievers.llm.matching import match
 from retrievers.llm.readings import Prompt
 from retrievers.llm.stage import Recommender
-from testbed.language import Prefix, Row
+from testbed.language import LanguageModel, Prefix, Row
 from testbed.protocols import Context
 from testbed.testing import ToyEnvironment, tiny_language_model, toy_catalog
+from testbed.testing.tiny import tiny_network, tiny_tokenizer
 from testbed.types import Situation
 
 NAMES = ("QuickBrew", "QuickBrew Express", "Café Noir", "Grind&Brew Plus", "7-Bar Pro")
@@ -157,6 +160,40 @@ def test_the_pool_is_shown_in_the_order_of_the_situation(reading: str) -> None:
     assert sorted(shown[0]) == sorted(shown[1]) == sorted(toy_catalog().ids)
     fixed = recommender(reading=reading, max_new_tokens=3, order="fixed")
     assert fixed(context_of(3), toy_catalog().source()).shown == tuple(toy_catalog().ids)
+
+
+@pytest.mark.parametrize("options", [{}, {"prior": "subtract"}])
+def test_a_pointwise_score_does_not_depend_on_the_order(
+    options: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Equal to the last digit, in bfloat16 too: in one call, and in calls of their own."""
+    stage = recommender(reading="pointwise", **options)
+    stage.model = LanguageModel(
+        model=tiny_network("llama"),
+        tokenizer=tiny_tokenizer(),
+        name="tiny",
+        fingerprint="bfloat16",
+        dtype=torch.bfloat16,
+        token_budget=60,  # several batches
+    )
+    asked: list[int] = []
+    ask = LanguageModel.log_probs_of
+
+    def counted(model: LanguageModel, groups: Sequence[tuple[Prefix, list[Row]]]) -> list[list[list[Tensor]]]:
+        asked.append(sum(len(rows) for _, rows in groups))
+        return ask(model, groups)
+
+    monkeypatch.setattr(LanguageModel, "log_probs_of", counted)
+    calls = [(context_of(order), (toy_catalog().source(),)) for order in range(4)]
+    together = stage.many(calls)
+    assert sum(asked) == len(toy_catalog()) * (2 if options else 1)  # every question once
+    alone = [stage(context, *slates) for context, slates in calls]
+    assert len({slate.shown for slate in together}) == 4
+    scores = [{one.item_id: one.score for one in slate} for slate in (*together, *alone)]
+    assert all(found == scores[0] for found in scores)
+    tokens = {slate.usage.tokens for slate in (*together, *alone)}
+    assert len(tokens) == 1  # logical tokens are those of the whole question
+    assert sum(slate.usage.computed for slate in together) <= alone[0].usage.computed + len(calls)
 
 
 def test_prompts_hold_everything_in_its_place() -> None:
