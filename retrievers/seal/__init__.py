@@ -1,0 +1,1 @@
+"""SEAL: retrieval by generating n-grams of the corpus (Bevilacqua et al. 2022, arXiv 2204.10628)."""
