@@ -150,6 +150,14 @@ class EditedIndex:
         ptr = np.searchsorted(owner[order], np.arange(len(beams) + 1))
         return Places(ptr, documents[order], offsets[order])
 
+    def counts(self, ngrams: Sequence[Sequence[int]]) -> np.ndarray:
+        """How often n-grams occur: (n,) int64."""
+        return self.find(ngrams).counts
+
+    def places(self, ngrams: Sequence[Sequence[int]]) -> Places:
+        """Where n-grams stand."""
+        return self.locate(self.find(ngrams))
+
     def document(self, row: int) -> np.ndarray:
         """Tokens of a document with its marks, but for the one at its end."""
         at = int(np.searchsorted(self.rows, row))

@@ -193,6 +193,14 @@ class NgramIndex:
         """All places where the beams' n-grams stand."""
         return Places(*kernels.located(self.arrays.suffixes, self.arrays.documents, beams.lo, beams.hi))
 
+    def counts(self, ngrams: Sequence[Sequence[int]]) -> np.ndarray:
+        """How often n-grams occur: (n,) int64."""
+        return self.find(ngrams).counts
+
+    def places(self, ngrams: Sequence[Sequence[int]]) -> Places:
+        """Where n-grams stand."""
+        return self.locate(self.find(ngrams))
+
     def document(self, row: int) -> np.ndarray:
         """Tokens of a document with its marks, but for the one at its end: (n,) int32."""
         begin, end = self.arrays.documents[row : row + 2]
