@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from retrievers.seal.index.kernels import compiled
 from retrievers.seal.index.ngrams import Places, owners
-
-if TYPE_CHECKING:
-    from retrievers.seal.index import EditedIndex, NgramIndex
+from retrievers.seal.index.protocol import Index
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +20,7 @@ class Texts:
     tokens: np.ndarray
 
     @classmethod
-    def of(cls, index: NgramIndex | EditedIndex, rows: np.ndarray) -> Texts:
+    def of(cls, index: Index, rows: np.ndarray) -> Texts:
         """The given documents of an index."""
         found = [index.document(int(row)) for row in rows]
         ptr = np.cumsum([0, *map(len, found)], dtype=np.int64)
@@ -100,17 +97,15 @@ class Cover:
         return cls(*_flat(ngrams), worth, beta)
 
     def __call__(
-        self, texts: Texts, held: Held, singles: Mapping[int, float]
+        self, texts: Texts, held: Held, singles: tuple[np.ndarray, np.ndarray]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Scores (D,), what each occurrence adds (n,), and what single tokens add (D,).
 
-        `singles`: weight to the power of alpha of single tokens, which count where no key stands.
+        `singles`: token ids, and weights to the power of alpha, of tokens that count where no key stands.
         """
-        size = 1 + max(
-            int(texts.tokens.max(initial=0)), int(self.tokens.max(initial=0)), max(singles, default=0)
-        )
-        single = np.zeros(size)
-        single[list(singles)] = list(singles.values())
+        tokens, weights = singles
+        single = np.zeros(1 + max(int(ids.max(initial=0)) for ids in (texts.tokens, self.tokens, tokens)))
+        single[tokens] = weights
         found: tuple[np.ndarray, np.ndarray, np.ndarray] = _cover(
             texts.ptr, texts.tokens, held.ptr, held.keys, held.offsets,
             self.ptr, self.tokens, self.worth, self.beta, single,

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from retrievers.seal import coverage
 from retrievers.seal.index import Places
+from retrievers.seal.index.protocol import Index
 from retrievers.seal.keys import Keys
 
-if TYPE_CHECKING:
-    from retrievers.seal.index import EditedIndex, NgramIndex
-
+Singles = tuple[np.ndarray, np.ndarray]
+"""Token ids, and the weight of each."""
+NO_SINGLES: Singles = (np.zeros(0, dtype=np.int64), np.zeros(0))
 Way = Literal["lm", "lm_fm", "intersective"]
 
 
@@ -45,7 +46,7 @@ class Found:
     singles: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
 
-def scored(index: NgramIndex | EditedIndex, keys: Keys, singles: dict[int, float], scoring: Scoring) -> Found:
+def scored(index: Index, keys: Keys, singles: Singles, scoring: Scoring) -> Found:
     """Score every document that holds a key. `singles`: weight of single tokens, for intersective scores."""
     weights = keys.weights(index.tokens)
     if scoring.way == "intersective":
@@ -69,10 +70,10 @@ def _best_key(places: Places, worth: np.ndarray) -> Found:
 
 
 def _intersective(
-    index: NgramIndex | EditedIndex,
+    index: Index,
     keys: Keys,
     weights: np.ndarray,
-    singles: dict[int, float],
+    singles: Singles,
     scoring: Scoring,
 ) -> Found:
     """W(d, q) = Σ over K(d) of w^α · cover (equation 5), for the best candidates that rare keys find."""
@@ -85,13 +86,12 @@ def _intersective(
     rows = np.unique(places.documents).astype(np.int64)
     held = coverage.Held.of(rows, places, rare)
     if len(rows) > scoring.candidates:
-        scores, _, _ = cover(coverage.Texts.of(index, rows), held, {})
+        scores, _, _ = cover(coverage.Texts.of(index, rows), held, NO_SINGLES)
         rows = np.sort(rows[np.lexsort((rows, -scores))[: scoring.candidates]])
         held = held.only(rows)
     found = coverage.Texts.of(index, rows)
     held = held.with_scanned(found, keys.ngrams, np.flatnonzero(keys.counts > scoring.rare))
-    powered = {token: weight**scoring.alpha for token, weight in singles.items() if weight > 0}
-    scores, gains, alone = cover(found, held, powered)
+    scores, gains, alone = cover(found, held, (singles[0], singles[1] ** scoring.alpha))
     ranked = np.lexsort((rows, -scores))
     ranked = ranked[scores[ranked] > 0]
     reasons = [held.reasons(at, gains, order) for at in ranked]

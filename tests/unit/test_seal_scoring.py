@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from retrievers.seal import scoring as scoring_module
 from retrievers.seal.index import END, START, NgramIndex
 from retrievers.seal.keys import Keys, weights
-from retrievers.seal.scoring import Found, Scoring, Way, scored
+from retrievers.seal.scoring import Found, Scoring, Way
 
 CORPUS = [
     ([50], [1, 2, 3, 4]),
@@ -33,6 +34,11 @@ def weight(share: float, count: int) -> float:
     """w(n, q), written as in the paper."""
     prior = (count + 5) / (N + 5)
     return max(0.0, log(share * (1 - prior) / (prior * (1 - share))))
+
+
+def scored(index: NgramIndex, asked: Keys, singles: dict[int, float], scoring: Scoring) -> Found:
+    weights = np.array(list(singles.values()))
+    return scoring_module.scored(index, asked, (np.array(list(singles), dtype=np.int64), weights), scoring)
 
 
 def as_dict(found: Found) -> dict[int, float]:
