@@ -87,14 +87,15 @@ def transformers_serve(folder: Path) -> Iterator[str]:
 def test_transformers_serve_ranks_as_the_model_does_here(tmp_path: Path) -> None:
     from testbed.language.packaged import path
 
-    folder = path(MODEL, environment().cache)
+    local_models = environment()
+    folder = path(MODEL, local_models.cache)
     catalog = coffee()
     with transformers_serve(folder) as url:
         for api, served, local in (
-            ("completions", {"tokenizer": MODEL}, {}),
+            ("completions", {"tokenizer": str(folder)}, {}),
             ("chat", {}, {"opening": ""}),
         ):
-            shared = {"max_new_tokens": 50}
+            shared = {"max_new_tokens": 30}
             options = {
                 "model": str(folder),
                 "base_url": url,
@@ -107,7 +108,7 @@ def test_transformers_serve_ranks_as_the_model_does_here(tmp_path: Path) -> None
             plugin = LanguageModelRecommender.model_validate(
                 {"model": MODEL, "reading": "generate", **shared, **local}
             )
-            here = plugin.build(catalog, environment())
+            here = plugin.build(catalog, local_models)
             context = context_of(catalog, 1, 1)
             ranked, expected = there(context, catalog.source()), here(context, catalog.source())
             assert expected.ids, "the request was chosen so that something is named"
@@ -172,6 +173,8 @@ def echo_server(model: LanguageModel) -> Iterator[str]:
 def test_the_likelihood_of_a_served_model_is_that_of_the_model_here(tmp_path: Path) -> None:
     from dataclasses import replace
 
+    from testbed.language.packaged import path
+
     catalog = coffee()
     five = replace(catalog.source(), listings=tuple(catalog.source())[:5])
     here = LanguageModelRecommender(model=MODEL).build(catalog, environment())
@@ -183,7 +186,8 @@ def test_the_likelihood_of_a_served_model_is_that_of_the_model_here(tmp_path: Pa
             "reading": "likelihood",
             "concurrency": 1,
         }
-        there = EndpointRecommender.model_validate({**options, "tokenizer": MODEL}).build(
+        tokenizer = str(path(MODEL, environment().cache))
+        there = EndpointRecommender.model_validate({**options, "tokenizer": tokenizer}).build(
             catalog, environment(tmp_path)
         )
         for order in (1,):

@@ -21,7 +21,7 @@ def cli(*arguments: object) -> subprocess.CompletedProcess[str]:
     """The command line, in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "testbed.cli", *map(str, arguments)],
-        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
+        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,

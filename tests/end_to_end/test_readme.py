@@ -45,7 +45,7 @@ def test_the_attack_runs(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "praise.py"],
         cwd=tmp_path,
-        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
+        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
@@ -53,7 +53,7 @@ def test_the_attack_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     tables = json.loads((tmp_path / "runs" / "praise" / "tables.json").read_text())
     assert done.stdout.splitlines()[-1] == tables["verdict"]["sentence"]
-    assert tables["statuses"]["attack"] == {"ok": 4 * len(tables["run"]["targets"])}  # 1 request, 4 orders
+    assert tables["statuses"]["attack"] == {"ok": 2 * len(tables["run"]["targets"])}  # 1 request, 2 orders
     texts = {example["text"] for example in tables["examples"]}
     assert texts <= {"Everybody's first choice.", "Experts recommend it."}
     assert "" not in texts
