@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,17 +16,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn.functional import linear
 
-from retrievers.llm.tuning import checkpoint
-from retrievers.llm.tuning.batches import training_page, validation_pages
+from retrievers.llm.tuning.batches import Pages, training_page, validation_pages
 from retrievers.llm.tuning.examples import Example
-from retrievers.llm.tuning.lora import LowRank, attach
 from retrievers.llm.tuning.losses import REST, loss
 from retrievers.llm.tuning.options import RecommenderTrainer
-from retrievers.llm.tuning.training import Training
 from retrievers.llm.tuning.world import world
 from testbed.errors import ModelError, UserError
 from testbed.language import LanguageModel, Prefix, Row, load
 from testbed.testing.tiny import tiny_network, tiny_tokenizer
+from testbed.tuning import checkpoint
+from testbed.tuning.lora import LowRank, attach
+from testbed.tuning.training import Training
 
 OPTIONS = RecommenderTrainer(
     rank=2,
@@ -47,10 +48,16 @@ def fresh(family: str = "llama") -> LanguageModel:
     )
 
 
+def training_of(
+    options: RecommenderTrainer, folder: Path, model: LanguageModel | None = None, **share: Any
+) -> Training:
+    return Training(model or fresh(), options, folder, lambda model: Pages(model, options), **share)
+
+
 def trained(folder: Path, steps: int, options: RecommenderTrainer = OPTIONS) -> Training:
     """A training that is stopped after so many updates."""
     folder.mkdir(exist_ok=True)
-    training = Training(fresh(), options, folder)
+    training = training_of(options, folder)
     lines: list[dict[str, float]] = []
 
     class Stop(Exception):
@@ -135,13 +142,13 @@ def test_an_interrupted_training_ends_like_an_undisturbed_one(tmp_path: Path) ->
     assert parts.progress == whole.progress
     for one, other in zip(whole.weights, parts.weights, strict=True):
         assert torch.equal(one, other)
-    start = Training(fresh(), OPTIONS, tmp_path / "none")
+    start = training_of(OPTIONS, tmp_path / "none")
     assert not torch.equal(whole.weights[1], start.weights[1])
 
 
 def test_the_learning_rate_rises_stays_and_falls(tmp_path: Path) -> None:
     options = OPTIONS.model_copy(update={"steps": 100, "warmup": 10, "decay": 0.4, "learning_rate": 1.0})
-    training = Training(fresh(), options, tmp_path)
+    training = training_of(options, tmp_path)
     rates = [training.rate(step) for step in range(100)]
     assert rates[:10] == pytest.approx([0.1 * step for step in range(1, 11)])
     assert rates[10:61] == [1.0] * 51
@@ -152,20 +159,19 @@ def test_the_learning_rate_rises_stays_and_falls(tmp_path: Path) -> None:
 def test_a_training_may_be_prolonged_until_its_rate_falls(tmp_path: Path) -> None:
     trained(tmp_path / "steady", 2, OPTIONS.model_copy(update={"decay": 0.5}))
     longer = OPTIONS.model_copy(update={"steps": 8, "decay": 0.5})
-    assert Training(fresh(), longer, tmp_path / "steady").progress.step == 2
+    assert training_of(longer, tmp_path / "steady").progress.step == 2
     trained(tmp_path / "falling", 2, OPTIONS.model_copy(update={"decay": 0.75}))
     with pytest.raises(UserError, match="was trained with steps '4', not '8'"):
-        Training(fresh(), longer.model_copy(update={"decay": 0.75}), tmp_path / "falling")
+        training_of(longer.model_copy(update={"decay": 0.75}), tmp_path / "falling")
 
 
 def test_processes_share_an_update(tmp_path: Path) -> None:
     """Two halves of the pages, summed, move the weights as all pages do."""
-    whole = Training(fresh(), OPTIONS, tmp_path)
+    whole = training_of(OPTIONS, tmp_path)
     whole._update()
     vectors: list[torch.Tensor] = []
     halves = [
-        Training(fresh(), OPTIONS, tmp_path, rank=rank, processes=2, combine=vectors.append)
-        for rank in (0, 1)
+        training_of(OPTIONS, tmp_path, rank=rank, processes=2, combine=vectors.append) for rank in (0, 1)
     ]
     halves[0]._update()
 
@@ -173,7 +179,7 @@ def test_processes_share_an_update(tmp_path: Path) -> None:
         vector += other
 
     other = vectors[0].clone()
-    second = Training(fresh(), OPTIONS, tmp_path, rank=1, processes=2, combine=combine)
+    second = training_of(OPTIONS, tmp_path, rank=1, processes=2, combine=combine)
     second._update()
     for one, two in zip(whole.weights, second.weights, strict=True):
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-6)
@@ -184,14 +190,14 @@ def test_other_options_do_not_continue_a_training(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"was trained with rank '2', not '3'; give the same options to go on"
     ):
-        Training(fresh(), OPTIONS.model_copy(update={"rank": 3}), tmp_path)
+        training_of(OPTIONS.model_copy(update={"rank": 3}), tmp_path)
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     trained(tmp_path, 2)
     (tmp_path / checkpoint.STATE).write_text("{", "utf-8")
     with pytest.raises(UserError, match=r"checkpoint.json: is damaged"):
-        Training(fresh(), OPTIONS, tmp_path)
+        training_of(OPTIONS, tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +216,7 @@ def adapter(base: Path, tmp_path: Path) -> Path:
     """An adapter for it, trained a little."""
     options = OPTIONS.model_copy(update={"model": str(base), "learning_rate": 0.02})
     model = load(str(base), device="cpu", dtype="float32")
-    training = Training(model, options, tmp_path)
+    training = training_of(options, tmp_path, model)
     training.run(lambda line: None)
     checkpoint.save_adapter(tmp_path, training)
     return tmp_path
@@ -220,7 +226,7 @@ def test_an_adapter_is_loaded_as_it_was_trained(base: Path, adapter: Path) -> No
     rows = [Row((5, 6, 7), ((8, 9), (10,)))]
     tuned, plain = (load(str(path), device="cpu", dtype="float32") for path in (adapter, base))
     options = OPTIONS.model_copy(update={"model": str(base), "learning_rate": 0.02})
-    training = Training(load(str(base), device="cpu", dtype="float32"), options, adapter)
+    training = training_of(options, adapter, load(str(base), device="cpu", dtype="float32"))
     expected = training.model.log_probs(Prefix(), rows)[0][0]
     torch.testing.assert_close(tuned.log_probs(Prefix(), rows)[0][0], expected, rtol=5e-3, atol=5e-3)
     assert not torch.allclose(plain.log_probs(Prefix(), rows)[0][0], expected, rtol=5e-3, atol=5e-3)
@@ -265,7 +271,7 @@ def test_tensors_that_do_not_fit_are_named(adapter: Path) -> None:
 
 ORPHAN = """
 import multiprocessing, time
-from retrievers.llm.tuning.workers import end_with_parent
+from testbed.tuning.processes import end_with_parent
 
 def child():
     end_with_parent()

@@ -10,8 +10,8 @@ from retrievers.llm.tuning.evaluation import Quality
 from retrievers.llm.tuning.world import world
 
 if TYPE_CHECKING:
-    from retrievers.llm.tuning.checkpoint import Progress
     from retrievers.llm.tuning.options import RecommenderTrainer
+    from testbed.tuning.checkpoint import Progress
 
 CARD = """\
 ---

@@ -14,13 +14,10 @@ from safetensors.torch import load_file, save_file
 from testbed.errors import UserError, shown
 
 if TYPE_CHECKING:
-    from retrievers.llm.tuning.training import Training
+    from testbed.tuning.training import Training
 
 STATE, WEIGHTS = "checkpoint.json", "checkpoint.safetensors"
 ADAPTER, CONFIG = "adapter_model.safetensors", "adapter_config.json"
-
-FREE = ("workers", "measured_pages")
-"""Options that may change when a training goes on: updates do not depend on them, but for rounding."""
 
 
 @dataclass(slots=True)
@@ -49,7 +46,9 @@ def load(folder: Path, training: Training) -> Progress:
         ) from fault
     steps = options.get("steps", 0)
     before = training.options.model_copy(update={"steps": steps})
-    free = (*FREE, "steps") if progress.step <= min(before.steady, training.options.steady) else FREE
+    free = training.options.free
+    if progress.step <= min(before.steady, training.options.steady):
+        free += ("steps",)
     for name, value in training.options.model_dump(mode="json").items():
         if name not in free and options.get(name) != value:
             raise UserError(

@@ -1,4 +1,4 @@
-"""The training loop of one process: updates, looks at validation pages, checkpoints."""
+"""The training loop of one process: updates, looks at validation data, checkpoints."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from retrievers.llm.tuning import checkpoint
-from retrievers.llm.tuning.batches import training_page, validation_pages
-from retrievers.llm.tuning.lora import LowRank, attach
-from retrievers.llm.tuning.losses import loss
-from retrievers.llm.tuning.world import world
+from testbed.tuning import checkpoint
+from testbed.tuning.lora import LowRank, attach
 
 if TYPE_CHECKING:
-    from retrievers.llm.tuning.options import RecommenderTrainer
     from testbed.language import LanguageModel
+    from testbed.tuning.options import LowRankTrainer, Task
 
 CLIP = 1.0
 """Largest norm of an update's gradient."""
@@ -29,13 +26,14 @@ Combine = Callable[[torch.Tensor], None]
 
 
 class Training:
-    """A model with adapters on its way through the updates. `rank` of `processes` computes every so-manieth page."""
+    """A model with adapters on its way through the updates. `rank` of `processes` computes every so-manieth unit."""
 
     def __init__(
         self,
         model: LanguageModel,
-        options: RecommenderTrainer,
+        options: LowRankTrainer,
         folder: Path,
+        task: Callable[[LanguageModel], Task],
         *,
         rank: int = 0,
         processes: int = 1,
@@ -43,7 +41,6 @@ class Training:
     ) -> None:
         self.model, self.options, self.folder = model, options, folder
         self.rank, self.processes, self.combine = rank, processes, combine
-        self.world = world()
         self.adapters: dict[str, LowRank] = attach(
             model.model,
             rank=options.rank,
@@ -55,6 +52,7 @@ class Training:
         self.optimizer = torch.optim.AdamW(self.weights, lr=options.learning_rate, weight_decay=0.0)
         self.progress = checkpoint.load(folder, self)
         self._refresh()
+        self.task = task(model)
 
     @property
     def finished(self) -> bool:
@@ -63,10 +61,9 @@ class Training:
 
     def run(self, tell: Callable[[dict[str, float]], None]) -> None:
         """Train to the end. `tell` gets a line for every update and every look; called in the first process only."""
-        pages = validation_pages(self.model, self.world, self.options)
         while not self.finished:
             if self.progress.step == 0 and not self.progress.looked:
-                self._look(pages, tell)
+                self._look(tell)
             began = time.perf_counter()
             found, tokens = self._update()
             self.progress.step += 1
@@ -77,7 +74,7 @@ class Training:
                 self.progress.step % self.options.evaluate_every == 0
                 or self.progress.step == self.options.steps
             ):
-                self._look(pages, tell)
+                self._look(tell)
 
     def rate(self, step: int) -> float:
         """Learning rate of an update."""
@@ -87,25 +84,23 @@ class Training:
         return options.learning_rate * min(1.0, risen, max(DECAYED, left))
 
     def _update(self) -> tuple[float, int]:
-        """One update; mean excess loss of its requests and the tokens that all processes computed."""
+        """One update; mean loss of its examples above the least, and the tokens that all processes computed."""
         step = self.progress.step
-        total, excess, branches, tokens = 0.0, 0.0, 0, 0
-        for index in range(self.rank, self.options.pages, self.processes):
-            example = training_page(self.model, self.world, self.options, step, index)
+        excess, count, tokens = 0.0, 0, 0
+        for index in range(self.rank, self.task.units, self.processes):
             with torch.enable_grad():
-                value, least = loss(self.model, example)
-                value.backward()  # type: ignore[no-untyped-call]
-            total += float(value.detach())
-            excess += float(value.detach()) - least
-            branches += len(example.branches)
-            tokens += example.size
+                taught = self.task.unit(step, index)
+                taught.loss.backward()  # type: ignore[no-untyped-call]
+            excess += float(taught.loss.detach()) - taught.least
+            count += taught.count
+            tokens += taught.tokens
         slopes = [
             weight.grad if weight.grad is not None else torch.zeros_like(weight) for weight in self.weights
         ]
         together = torch.cat(
             [
                 *(slope.flatten() for slope in slopes),
-                torch.tensor([excess, branches, tokens], device=slopes[0].device),
+                torch.tensor([excess, count, tokens], device=slopes[0].device),
             ]
         )
         self.combine(together)
@@ -123,15 +118,10 @@ class Training:
         self._refresh()
         return excess / asked, int(computed)
 
-    def _look(self, pages: list, tell: Callable[[dict[str, float]], None]) -> None:  # type: ignore[type-arg]
-        """Validation loss; keeps the best adapter, writes a checkpoint."""
-        excess, branches = 0.0, 0
+    def _look(self, tell: Callable[[dict[str, float]], None]) -> None:
+        """Validation; keeps the best adapter, writes a checkpoint."""
         with torch.no_grad():
-            for example in pages[self.rank :: self.processes]:
-                value, least = loss(self.model, example)
-                excess += float(value) - least
-                branches += len(example.branches)
-        together = torch.tensor([excess, branches], dtype=torch.float64)
+            together = torch.tensor(self.task.look(self.rank, self.processes), dtype=torch.float64)
         self.combine(together)
         found = float(together[0] / together[1])
         self.progress.looked = True
