@@ -8,8 +8,9 @@ from retrievers.bm25 import BM25
 from retrievers.dense import Dense
 from retrievers.fuse import Fuse
 from retrievers.llm import LanguageModelRecommender
+from retrievers.seal import SEAL
 from testbed.protocols import StagePlugin
-from testbed.testing import ToyObjective, ToyRanker, check_stage
+from testbed.testing import ToyEnvironment, ToyObjective, ToyRanker, check_stage
 
 SHORT = {"system": "Rank.", "opening": "Best:\n1.", "max_new_tokens": 8}
 """Short prompts: the tiny model reads every byte."""
@@ -42,9 +43,22 @@ def test_a_ranker_with_noise() -> None:
 
 
 def test_dense(tmp_path_factory: pytest.TempPathFactory) -> None:
-    from testbed.testing import ToyEnvironment
-
     check_stage(Dense(k=3), env=ToyEnvironment(cache=tmp_path_factory.mktemp("cache")))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"titles": False, "scoring": "lm", "constrained": False},
+        {"scoring": "lm_fm", "groups": 3, "diversity": 1.0, "singles": False},
+        {"model": None},
+    ],
+    ids=str,
+)
+def test_seal(options: dict[str, object], tmp_path_factory: pytest.TempPathFactory) -> None:
+    env = ToyEnvironment(cache=tmp_path_factory.mktemp("cache"))
+    check_stage(SEAL.model_validate({"length": 3, "beams": 3, "k": 3, **options}), env=env, examples=8)
 
 
 @pytest.mark.parametrize(

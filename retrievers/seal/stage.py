@@ -1,0 +1,206 @@
+"""The SEAL stage: a model writes n-grams of the catalog, and listings are ranked by those they hold."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from retrievers.seal import queries
+from retrievers.seal.asking import Asker, Reader, asker
+from retrievers.seal.corpus import Corpus
+from retrievers.seal.decoding import Search, generate
+from retrievers.seal.index import EditedIndex, NgramIndex
+from retrievers.seal.index.arrays import Document
+from retrievers.seal.keys import Keys
+from retrievers.seal.scoring import NO_SINGLES, Found, Scoring, Singles, scored
+from retrievers.shown import best, objective_of, query_of, ranked, searched_fields, source_of
+from testbed.types import Intervention, Slate, Usage
+
+if TYPE_CHECKING:
+    from retrievers.seal.plugin import SEAL
+    from testbed.catalog import Catalog
+    from testbed.environment import Environment
+    from testbed.protocols import Context, Objective, Probe
+
+ABSENT = {"lm": -100.0, "lm_fm": 0.0, "intersective": 0.0}
+"""Score of a listing that holds none of the n-grams."""
+DECIMALS = 4
+"""Scores are rounded to this many decimals, so that the last bits of probabilities do not break ties."""
+ANSWERS = 512
+"""Answers that are kept; presentation orders ask for the same ones."""
+
+
+State = tuple[tuple[int, tuple[int, ...], tuple[int, ...]], ...]
+"""What is different from the catalog: row, title and body of every changed document."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of one query on one state of the corpus."""
+
+    keys: Keys
+    singles: Singles
+    found: Found
+
+
+@dataclass(frozen=True)
+class GenerativeRetriever:
+    """Rank by generated n-grams. `index` holds the catalog with `intervention` in place.
+
+    A slate that comes from an earlier stage is ranked by the texts in it; n-grams are still those of the whole catalog.
+    """
+
+    options: SEAL
+    corpus: Corpus
+    index: NgramIndex | EditedIndex
+    reader: Reader
+    asker: Asker | None
+    intervention: Intervention = ()
+    state: State = ()
+    _answers: OrderedDict[tuple[State, str], Answer] = field(default_factory=OrderedDict, repr=False)
+
+    @classmethod
+    def over(cls, catalog: Catalog, options: SEAL, env: Environment) -> GenerativeRetriever:
+        """Index a catalog and load the model."""
+        wanted = options.fields
+        if wanted is None:
+            wanted = tuple(
+                name for name in catalog.columns if not (options.titles and name == catalog.name_field)
+            )
+        fields = searched_fields("seal", wanted, catalog)
+        asked, reader = asker(options, env)
+        corpus = Corpus(catalog, fields, options.titles, reader)
+        return cls(options, corpus, corpus.index(env.cache), reader, asked)
+
+    def with_edits(self, intervention: Intervention) -> GenerativeRetriever:
+        """The stage over the edited catalog; only the edited items are indexed."""
+        return self._with(self.corpus.edited(intervention), intervention)
+
+    def __call__(self, context: Context, *inputs: Slate) -> Slate:
+        return self.many([(context, inputs)])[0]
+
+    def many(self, calls: Sequence[tuple[Context, tuple[Slate, ...]]]) -> list[Slate]:
+        """Several calls; requests asked of the same corpus are generated for together."""
+        slates: list[Slate] = []
+        for (_, (slate,)), scores in zip(calls, self._scored(calls), strict=True):
+            ranks, absent = self.corpus.bodies.id_ranks, ABSENT[self.options.scoring]
+            source = source_of(slate)
+            if source is None:
+                rows = self._rows(slate)
+                found = ranked(slate, scores[rows], ranks[rows], self.options.k)
+                kept = tuple(listing for listing in found if listing.score != absent)
+            else:
+                chosen = best(scores, ranks, self.options.k)
+                chosen = chosen[scores[chosen] != absent]
+                ids = self.corpus.catalog.ids
+                kept = tuple(source.listing(ids[row], float(scores[row])) for row in chosen)
+            slates.append(Slate(kept))
+        return slates
+
+    def losses(self, probe: Probe, objective: Objective) -> tuple[np.ndarray, Usage]:
+        """Objective over the scores of all listings of each variant: (len(slates),) float64."""
+        if not probe.slates:
+            return np.zeros(0), Usage()
+        scores = self._scored([(probe.context, (slate,)) for slate in probe.slates])
+        rows = self._rows(probe.slates[0])
+        variants = [found[rows] for found in scores]
+        rank = probe.slates[0].rank_of(probe.context.target_id or "")
+        return objective_of(variants, rank - 1 if rank else None, objective), Usage()
+
+    def answer(self, context: Context, slate: Slate) -> Answer:
+        """The n-grams generated for a request, and the documents found with the reasons."""
+        stage = self._at(slate)
+        return stage.answers([query_of(context.request)])[0]
+
+    def answers(self, asked: Sequence[str]) -> list[Answer]:
+        """Answers to queries, on the corpus as it is here."""
+        missing = [query for query in dict.fromkeys(asked) if (self.state, query) not in self._answers]
+        for query, answer in zip(missing, self._answered(missing), strict=True):
+            self._answers[self.state, query] = answer
+        found = [self._answers[self.state, query] for query in asked]
+        while len(self._answers) > ANSWERS:
+            self._answers.popitem(last=False)
+        return found
+
+    def _scored(self, calls: Sequence[tuple[Context, tuple[Slate, ...]]]) -> list[np.ndarray]:
+        """Scores of all documents for every call, (n,) each, rounded."""
+        stages: dict[State, tuple[GenerativeRetriever, list[int]]] = {}
+        for number, (_, (slate,)) in enumerate(calls):
+            stage = self._at(slate)
+            stages.setdefault(stage.state, (stage, []))[1].append(number)
+        found: dict[int, np.ndarray] = {}
+        for stage, numbers in stages.values():
+            answers = stage.answers([query_of(calls[number][0].request) for number in numbers])
+            for number, answer in zip(numbers, answers, strict=True):
+                scores = np.full(len(self.corpus), ABSENT[self.options.scoring])
+                scores[answer.found.rows] = answer.found.scores.round(DECIMALS)
+                found[number] = scores
+        return [found[number] for number in range(len(calls))]
+
+    def _answered(self, asked: Sequence[str]) -> list[Answer]:
+        options, index = self.options, self.index
+        own = [
+            queries.query_ngrams(index, query, self.reader.encode_many) if options.query_ngrams else []
+            for query in asked
+        ]
+        if self.asker is None:
+            pairs = [[(ngram, np.nan) for ngram in mine] for mine in own]
+            singles = [
+                queries.unprompted(index, ids)
+                for ids in self.reader.encode_many([f" {query}" for query in asked])
+            ]
+        else:
+            pairs, singles = self._generated(self.asker, asked, own)
+        scoring = Scoring(options.scoring, options.alpha, options.beta, options.rare, options.candidates)
+        answers = []
+        for found, alone in zip(pairs, singles, strict=True):
+            ngrams = [ngram for ngram, _ in found]
+            keys = Keys.of(ngrams, [value for _, value in found], index.counts(ngrams))
+            alone = alone if options.singles else NO_SINGLES
+            answers.append(Answer(keys, alone, scored(index, keys, alone, scoring)))
+        return answers
+
+    def _generated(
+        self, asked: Asker, query: Sequence[str], own: Sequence[list[tuple[int, ...]]]
+    ) -> tuple[list[list[tuple[tuple[int, ...], float]]], list[Singles]]:
+        """N-grams with their log-probabilities, and weights of single tokens, for every query."""
+        options, count = self.options, len(query)
+        kinds = [False] * count + ([True] * count if options.titles else [])
+        trees = asked.trees([(text, titles) for text, titles in zip([*query, *query], kinds, strict=False)])
+        search = Search(
+            options.beams, options.length, groups=options.groups, diversity=options.diversity,
+            constrained=options.constrained,
+        )  # fmt: skip
+        made = generate(asked.model, self.index, trees, kinds, asked.ends, search)
+        values = queries.forced(asked.model, trees[:count], own)
+        first = asked.model.log_probs([(tree, [0]) for tree in trees[:count]])
+        pairs = []
+        for number in range(count):
+            titles = made[count + number] if options.titles else []
+            mine = list(zip(own[number], values[number].tolist(), strict=True))
+            pairs.append([*made[number], *titles, *mine])
+        return pairs, [queries.singles(self.index, rows[0].numpy()) for rows in first]
+
+    def _at(self, slate: Slate) -> GenerativeRetriever:
+        """This stage with the texts of the slate in place."""
+        source = source_of(slate)
+        if source is None:
+            return self._with(self.corpus.changed(self._rows(slate).tolist(), list(slate)), ())
+        same = source.intervention == self.intervention
+        return self if same else self.with_edits(source.intervention)
+
+    def _with(self, documents: Mapping[int, Document], intervention: Intervention) -> GenerativeRetriever:
+        base = self.index.base if isinstance(self.index, EditedIndex) else self.index
+        state = tuple(
+            (row, tuple(title or ()), tuple(body)) for row, (title, body) in sorted(documents.items())
+        )
+        index = base.with_edits(dict(documents)) if documents else base
+        return replace(self, index=index, state=state, intervention=intervention)
+
+    def _rows(self, slate: Slate) -> np.ndarray:
+        rows = self.corpus.catalog.rows
+        return np.array([rows[item_id] for item_id in slate.ids], dtype=np.int64)
