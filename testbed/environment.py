@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from testbed.language import LanguageModel
     from testbed.language.encoder import Encoder
+    from testbed.language.seq2seq import EncoderDecoder
 
 
 def cache_dir() -> Path:
@@ -37,6 +38,10 @@ class Environment:
         """A loaded causal language model by name, path or hub id; loaded once per process."""
         return _language_model(model, self.device, self.dtype, str(self.cache))
 
+    def encoder_decoder(self, model: str) -> EncoderDecoder:
+        """A loaded encoder-decoder language model by path or hub id; loaded once per process."""
+        return _encoder_decoder(model, self.device, self.dtype)
+
     def encoder(self, model: str) -> Encoder:
         """A loaded sentence encoder by name, path or hub id, in float32; loaded once per process."""
         return _encoder(model, self.device, str(self.cache))
@@ -47,6 +52,13 @@ def _language_model(model: str, device: str, dtype: str, cache: str) -> Language
     from testbed.language import load
 
     return load(model, device=device, dtype=dtype, cache=Path(cache))
+
+
+@lru_cache(maxsize=4)
+def _encoder_decoder(model: str, device: str, dtype: str) -> EncoderDecoder:
+    from testbed.language.load_seq2seq import load_seq2seq
+
+    return load_seq2seq(model, device=device, dtype=dtype)
 
 
 @lru_cache(maxsize=4)

@@ -9,6 +9,7 @@ import torch
 from transformers import DynamicCache
 
 if TYPE_CHECKING:
+    from testbed.language.loaded import LoadedModel
     from testbed.language.model import LanguageModel
 
 
@@ -37,7 +38,7 @@ def decode(
     return written
 
 
-def end_tokens(model: LanguageModel) -> set[int]:
+def end_tokens(model: LoadedModel) -> set[int]:
     """Tokens that end an answer: the tokenizer's and those the model's generation settings name."""
     settings = getattr(model.model, "generation_config", None)
     named = getattr(settings, "eos_token_id", None)

@@ -120,14 +120,19 @@ def read_file(path: Path, dtype: torch.dtype) -> tuple[Any, Any]:
 
 def read_folder(folder: str, dtype: torch.dtype) -> tuple[Any, Any]:
     """Network and tokenizer of a local folder."""
+    check_files(folder)
+    check_causal(configuration(folder, None, folder), folder)
+    with hushed():
+        return from_pretrained(folder, None, dtype, folder)
+
+
+def check_files(folder: str) -> None:
+    """Refuse a folder without configuration or without safetensors."""
     names = set(os.listdir(folder))
     if "config.json" not in names:
         raise ModelError(f"model {folder}: there is no config.json in this folder")
     if not any(name.endswith(".safetensors") for name in names):
         raise ModelError(f"model {folder}: there are no .safetensors weights in this folder")
-    check_causal(configuration(folder, None, folder), folder)
-    with hushed():
-        return from_pretrained(folder, None, dtype, folder)
 
 
 def read_hub(model: str, dtype: torch.dtype) -> tuple[Any, Any, str]:
@@ -168,13 +173,17 @@ def check_causal(config: Any, model: str) -> None:
     )
 
 
-def from_pretrained(name: str, revision: str | None, dtype: torch.dtype, model: str) -> tuple[Any, Any]:
-    """Network and tokenizer through transformers; every weight must be there."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+def from_pretrained(
+    name: str, revision: str | None, dtype: torch.dtype, model: str, kind: str = "AutoModelForCausalLM"
+) -> tuple[Any, Any]:
+    """Network and tokenizer through transformers; every weight must be there. `kind`: one of its Auto classes."""
+    import transformers
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
-        network, report = AutoModelForCausalLM.from_pretrained(
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            name, revision=revision, trust_remote_code=False
+        )
+        network, report = getattr(transformers, kind).from_pretrained(
             name,
             revision=revision,
             dtype=dtype,

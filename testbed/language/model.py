@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,10 +12,10 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from testbed.errors import ModelError
-from testbed.language import capacity
 from testbed.language.attention import NAME, Pass
 from testbed.language.batch import Batch, Group, packed
 from testbed.language.layout import Block
+from testbed.language.loaded import LoadedModel
 from testbed.language.rows import Prefix, Row, Tokens, common_prefix
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ UNUSED = torch.ones(1, 1, 1, 1, dtype=torch.bool)
 """A mask that is passed on as it is and never read: attention has its own."""
 
 
-class LanguageModel:
+class LanguageModel(LoadedModel):
     """A causal language model with its tokenizer. Weights are frozen; methods have no side effects."""
 
     def __init__(
@@ -42,28 +41,9 @@ class LanguageModel:
         token_budget: int | None = None,
         merge: bool = True,
     ) -> None:
-        self.name, self.fingerprint = name, fingerprint
-        self.device = torch.device(device)
-        self.dtype = dtype or model.dtype
-        self.tokenizer = tokenizer
-        self.model = model.to(device=self.device, dtype=self.dtype).eval().requires_grad_(False)
+        super().__init__(model, tokenizer, name, fingerprint, torch.device(device), dtype, token_budget)
         self.model.set_attn_implementation(NAME)
-        self.token_budget = token_budget or capacity.token_budget(model.config, self.device)
         self.merge = merge
-
-    @property
-    def parameters(self) -> int:
-        """Number of weights."""
-        return sum(weight.numel() for weight in self.model.parameters())
-
-    @cached_property
-    def pieces(self) -> tuple[str, ...]:
-        """Text of every token of the vocabulary; '' for special and unused ones."""
-        special = set(self.tokenizer.all_special_ids)
-        texts = self.tokenizer.batch_decode([[token] for token in range(len(self.tokenizer))])
-        pieces = ["" if token in special else text for token, text in enumerate(texts)]
-        pieces += [""] * (self.embeddings.shape[0] - len(pieces))
-        return tuple(pieces)
 
     @cached_property
     def window(self) -> int | None:
@@ -82,39 +62,6 @@ class LanguageModel:
         config = self.model.config
         up, down = getattr(config, "logit_scale", None), getattr(config, "logits_scaling", None)
         return float(up or 1) / float(down or 1)
-
-    @property
-    def embeddings(self) -> Tensor:
-        """Input embeddings, (V, d)."""
-        weight: Tensor = self.model.get_input_embeddings().weight
-        return weight
-
-    def encode(self, text: str) -> list[int]:
-        """Token ids of a text as it stands, without added special tokens."""
-        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
-        return ids
-
-    def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of several texts, tokenised in parallel where the tokenizer can."""
-        if not texts:
-            return []
-        ids: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-        return ids
-
-    def continuations(self, opening: str, texts: Sequence[str]) -> list[tuple[int, ...]]:
-        """Tokens of each text where it follows `opening` (which may merge with nothing that comes after it)."""
-        stem = self.encode(opening) if opening else []
-        whole = self.encode_many([opening + text for text in texts])
-        alone = self.encode_many(list(texts))
-        return [
-            tuple(ids[len(stem) :]) if ids[: len(stem)] == stem and len(ids) > len(stem) else tuple(own)
-            for ids, own in zip(whole, alone, strict=True)
-        ]
-
-    def decode(self, token_ids: Tokens) -> str:
-        """Text of token ids, special tokens left in."""
-        text: str = self.tokenizer.decode(list(token_ids), clean_up_tokenization_spaces=False)
-        return text
 
     def prefix(self, token_ids: Tokens, base: Prefix | None = None) -> Prefix:
         """Keys and values of `token_ids`; what `base` already covers is not computed again."""
@@ -148,18 +95,7 @@ class LanguageModel:
 
         Where a GPU's memory does not suffice, the budget is halved for good, with a warning.
         """
-        while True:
-            try:
-                return self._log_probs_of(groups)
-            except torch.OutOfMemoryError:
-                if self.token_budget <= 1:
-                    raise
-                torch.cuda.empty_cache()
-                self.token_budget //= 2
-                warnings.warn(
-                    f"model {self.name}: out of memory; going on with {self.token_budget} tokens at a time",
-                    stacklevel=2,
-                )
+        return self.within_memory(partial(self._log_probs_of, groups))
 
     def _log_probs_of(self, groups: Sequence[Group]) -> list[list[list[Tensor]]]:
         results: list[list[list[Tensor]]] = [[[] for _ in rows] for _, rows in groups]

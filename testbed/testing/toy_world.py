@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from testbed.language import LanguageModel
     from testbed.language.encoder import Encoder
+    from testbed.language.seq2seq import EncoderDecoder
     from testbed.registry import Registry
 
 GOODS = (
@@ -123,6 +124,12 @@ class ToyEnvironment(Environment):
         from testbed.testing.tiny import FAMILIES, tiny_language_model
 
         return tiny_language_model(model if model in FAMILIES else "llama")
+
+    def encoder_decoder(self, model: str) -> EncoderDecoder:
+        """The tiny BART with random weights; `t5` gives that one."""
+        from testbed.testing.tiny_seq2seq import SEQ2SEQ, tiny_encoder_decoder
+
+        return tiny_encoder_decoder(model if model in SEQ2SEQ else "bart")
 
     def encoder(self, model: str) -> Encoder:
         """An encoder that sums one random vector a word."""
