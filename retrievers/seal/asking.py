@@ -12,6 +12,7 @@ from testbed.language.tree import TokenTree, TreeModel
 if TYPE_CHECKING:
     from retrievers.seal.plugin import SEAL
     from testbed.environment import Environment
+    from testbed.language import LanguageModel
 
 KEPT = 64
 """Trees that are kept: what a model said about a request serves every corpus that it is asked about again."""
@@ -73,13 +74,18 @@ def asker(options: SEAL, env: Environment) -> tuple[Asker | None, Reader]:
         source = env.encoder_decoder(options.model)
         sources = SourceTrees(source)
         return Asker(sources, source, tuple(sorted(sources.ends)), prompts, sources=True), source
+    model = env.language_model(options.model)
+    return causal(model, options), model
+
+
+def causal(model: LanguageModel, options: SEAL) -> Asker:
+    """How a causal model is asked; a title ends with its text or its line."""
     from testbed.language.causal_tree import CausalTrees
 
-    model = env.language_model(options.model)
     trees = CausalTrees(model)
     (newline,) = model.encode_many(["\n"])
     ends = trees.ends | (set(newline) if len(newline) == 1 else set())
-    return Asker(trees, model, tuple(sorted(ends)), prompts), model
+    return Asker(trees, model, tuple(sorted(ends)), (options.prompt, options.title_prompt))
 
 
 @dataclass(frozen=True)

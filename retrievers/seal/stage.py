@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from retrievers.seal import queries
-from retrievers.seal.asking import Asker, Reader, asker
+from retrievers.seal.asking import Asker, Reader, asker, causal
 from retrievers.seal.corpus import Corpus
 from retrievers.seal.decoding import Search, generate
 from retrievers.seal.index import EditedIndex, NgramIndex
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from retrievers.seal.plugin import SEAL
     from testbed.catalog import Catalog
     from testbed.environment import Environment
+    from testbed.language import LanguageModel
     from testbed.protocols import Context, Objective, Probe
 
 ABSENT = {"lm": -100.0, "lm_fm": 0.0, "intersective": 0.0}
@@ -66,15 +67,33 @@ class GenerativeRetriever:
     @classmethod
     def over(cls, catalog: Catalog, options: SEAL, env: Environment) -> GenerativeRetriever:
         """Index a catalog and load the model."""
+        asked, reader = asker(options, env)
+        return cls._over(catalog, options, env, asked, reader)
+
+    @classmethod
+    def with_model(
+        cls, catalog: Catalog, options: SEAL, model: LanguageModel, env: Environment
+    ) -> GenerativeRetriever:
+        """Index a catalog for a model that is at hand, for instance in training."""
+        return cls._over(catalog, options, env, causal(model, options), model)
+
+    @classmethod
+    def _over(
+        cls, catalog: Catalog, options: SEAL, env: Environment, asked: Asker | None, reader: Reader
+    ) -> GenerativeRetriever:
         wanted = options.fields
         if wanted is None:
             wanted = tuple(
                 name for name in catalog.columns if not (options.titles and name == catalog.name_field)
             )
         fields = searched_fields("seal", wanted, catalog)
-        asked, reader = asker(options, env)
         corpus = Corpus(catalog, fields, options.titles, reader)
         return cls(options, corpus, corpus.index(env.cache), reader, asked)
+
+    def asked_anew(self) -> GenerativeRetriever:
+        """The stage without what the model said before; for models that change."""
+        anew = replace(self.asker, _trees=OrderedDict()) if self.asker else None
+        return replace(self, asker=anew, _answers=OrderedDict())
 
     def with_edits(self, intervention: Intervention) -> GenerativeRetriever:
         """The stage over the edited catalog; only the edited items are indexed."""
