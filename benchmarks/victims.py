@@ -1,4 +1,4 @@
-"""How well does each victim recommend? Every reading of every model, beside a random order.
+"""How well does each victim recommend? Every reading of every model, beside a random order, retrievers and the rule.
 
     python benchmarks/victims.py [--safegeo FOLDER] [--paper-catalog coffee_machines.jsonl] [--limit 24]
 

@@ -133,17 +133,20 @@ def test_a_run_goes_on_where_it_stopped(
     arguments += ["--limit", "2", "--orders", "2", "--log", str(tmp_path / "log.jsonl")]
     script["main"]([*arguments, "--readings", "likelihood"])
     first = (tmp_path / "log.jsonl").read_text()
-    assert len(first.splitlines()) == 2 * 2 * 2 * 2  # sets, victims, requests, orders
+    assert len(first.splitlines()) == 2 * 5 * 2 * 2  # sets, victims, requests, orders
     script["main"](arguments)
     whole = (tmp_path / "log.jsonl").read_text()
     assert whole.startswith(first)
-    assert len(whole.splitlines()) == 2 * 6 * 2 * 2
+    assert len(whole.splitlines()) == 2 * 9 * 2 * 2
     told = capsys.readouterr().out.split("### ")[-2:]
     assert told[0].startswith(
         "SafeGEO (4 rankings a victim)\n\n| victim | nDCG@10 | top-1 | violation@1 | rank std |"
     )
-    for name in ("random", "likelihood, prior subtracted", "pointwise", "constrained"):
-        assert f"\n| {'' if name == 'random' else 'smollm2-135m, '}{name} | " in told[1]
+    for name in ("random", "BM25", "MiniLM", "judging rule (ceiling)"):
+        assert f"\n| {name} | " in told[1]
+    for name in ("likelihood, prior subtracted", "pointwise", "constrained"):
+        assert f"\n| smollm2-135m, {name} | " in told[1]
+    assert "\n| judging rule (ceiling) | 1.000 [" in told[1]
     script["main"]([*arguments, "--readings", "pointwise"])
     assert (tmp_path / "log.jsonl").read_text() == whole
 
