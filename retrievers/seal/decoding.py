@@ -22,7 +22,7 @@ class Search:
 
     `groups`, `diversity`: beams in groups, each of which is put off by what earlier ones chose at the same step
     (Vijayakumar et al. 2016, Hamming diversity). `constrained`: only n-grams of the corpus are considered;
-    otherwise n-grams that are not in it are thrown away afterwards.
+    otherwise n-grams that are not in it are thrown away afterwards, unless `unseen` ones are wanted too.
     """
 
     beams: int = 15
@@ -31,6 +31,7 @@ class Search:
     groups: int = 1
     diversity: float = 0.0
     constrained: bool = True
+    unseen: bool = False
 
     @property
     def width(self) -> int:
@@ -151,7 +152,7 @@ def _children(index: Index, group: _Group, rows: np.ndarray, put_off: np.ndarray
     order = np.argsort(-totals, kind="stable")[:width]
     beams, tokens = beams[order], tokens[order]
     logs = group.logs[beams] + rows[beams, tokens]
-    return _Chosen(beams, tokens, children.beams.take(places[order]), totals[order], logs)
+    return _Chosen(beams, tokens, children.take(places[order]), totals[order], logs)
 
 
 def _anything(index: Index, group: _Group, rows: np.ndarray, put_off: np.ndarray, width: int) -> _Chosen:
@@ -187,7 +188,7 @@ def _move(line: _Line, group: _Group, chosen: _Chosen) -> None:
 
 
 def _kept(index: Index, line: _Line, search: Search) -> Generated:
-    if search.constrained:
+    if search.constrained or search.unseen:
         return line.found
     counts = index.counts([ngram for ngram, _ in line.found])
     return [pair for pair, count in zip(line.found, counts, strict=True) if count > 0]

@@ -52,6 +52,10 @@ class EditedChildren:
         """Beam of every child: (n,)."""
         return owners(self.ptr)
 
+    def take(self, rows: np.ndarray) -> EditedBeams:
+        """The n-grams of some children."""
+        return self.beams.take(rows)
+
     def best(self, scores: np.ndarray, k: int) -> np.ndarray:
         """See `Children.best`."""
         return best(self.ptr, self.tokens, scores, k)

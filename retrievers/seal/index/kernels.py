@@ -121,6 +121,28 @@ def narrowed(
 
 
 @compiled
+def _branches(
+    shared: np.ndarray, lowest: np.ndarray, low: int, high: int, deep: int, begins: np.ndarray, used: int
+) -> int:
+    """Write rows of a range that share at most `deep` codes with the one before, and the first; how many are used."""
+    begins[used] = low
+    used += 1
+    row, most = low + 1, np.uint8(deep)
+    while row < high:
+        edge = min(high, (row // BLOCK + 1) * BLOCK)
+        if edge - row < BLOCK or lowest[row // BLOCK] <= deep:
+            part, found, kept = shared[row:edge], begins[used:], 0
+            for at in range(
+                len(part)
+            ):  # written in any case and kept if it counts: a branch is guessed wrong
+                found[kept] = row + at
+                kept += part[at] <= most
+            used += kept
+        row = edge
+    return used
+
+
+@compiled
 def opened(
     text: np.ndarray,
     suffixes: np.ndarray,
@@ -142,10 +164,14 @@ def opened(
     types = len(alphabet)
     most = 0
     for beam in range(len(lo)):
-        most += min(hi[beam] - lo[beam], types)
+        if depth[beam] == 1 and len(pairs) and hi[beam] > lo[beam]:
+            leading = text[suffixes[lo[beam]]]
+            most += pairs[leading + 1] - pairs[leading]
+        else:
+            most += min(hi[beam] - lo[beam], types)
     ptr = np.zeros(len(lo) + 1, dtype=np.int64)
     tokens = np.empty(most, dtype=np.int32)
-    begins = np.empty(most, dtype=np.int32)
+    begins = np.empty(most + 1, dtype=np.int32)  # one more, for a row that is looked at and not kept
     counts = np.empty(most, dtype=np.int32)
     used = 0
     for beam in range(len(lo)):
@@ -168,27 +194,17 @@ def opened(
                 counts[used] = (follower_at[at + 1] if at + 1 < end else high) - follower_at[at]
                 used += 1
         else:
-            open_child = False
-            row = low
-            while row < high:
-                if row > low:
-                    if row % BLOCK == 0 and row + BLOCK <= high and lowest[row // BLOCK] > deep:
-                        row += BLOCK
-                        continue
-                    if shared[row] > deep:
-                        row += 1
-                        continue
-                if open_child:
-                    counts[used] = row - begins[used]
-                    used += 1
-                code = text[suffixes[row] + deep]
-                open_child = code >= TITLE_END
-                if open_child:
-                    tokens[used], begins[used] = alphabet[code], row
-                row += 1
-            if open_child:
-                counts[used] = high - begins[used]
-                used += 1
+            used = _branches(shared, lowest, low, high, deep, begins, mark)
+            begins[used] = high
+            behind, ended = text[deep:], 0
+            while mark + ended < used and behind[np.uint32(suffixes[begins[mark + ended]])] < TITLE_END:
+                ended += 1
+            used -= ended
+            for at in range(mark, used):  # apart from the search for them, so that no read waits for another
+                begin = begins[at + ended]
+                tokens[at] = alphabet[behind[np.uint32(suffixes[np.uint32(begin)])]]
+                counts[at] = begins[at + ended + 1] - begin
+                begins[at] = begin
         ptr[beam + 1] = ptr[beam] + used - mark
     return ptr, tokens[:used], begins[:used], counts[:used]
 

@@ -42,18 +42,31 @@ class Beams:
 class Children:
     """Distinct next tokens of every beam. Beam b owns `ptr[b]` to `ptr[b + 1]` of the other arrays.
 
-    `tokens`: (n,) int32 in ascending order, marks first. `counts`: (n,) int32. `beams`: their ranges.
+    `tokens`: (n,) int32 in ascending order, marks first. `counts`: (n,) int32. `begins`: (n,) int32 where their
+    ranges begin. `depth`: (B,) tokens of the beams.
     """
 
     ptr: np.ndarray
     tokens: np.ndarray
     counts: np.ndarray
-    beams: Beams
+    begins: np.ndarray
+    depth: np.ndarray
 
     @property
     def owners(self) -> np.ndarray:
         """Beam of every child: (n,)."""
         return owners(self.ptr)
+
+    @property
+    def beams(self) -> Beams:
+        """The n-grams of all children."""
+        return self.take(np.arange(len(self.tokens)))
+
+    def take(self, rows: np.ndarray) -> Beams:
+        """The n-grams of some children; made when wanted, as a search goes on with few of them."""
+        lo = self.begins[rows].astype(np.int64)
+        depth = self.depth[np.searchsorted(self.ptr, rows, side="right") - 1] + 1
+        return Beams(lo, lo + self.counts[rows], depth)
 
     def best(self, scores: np.ndarray, k: int) -> np.ndarray:
         """Places of each beam's k children with the highest scores, best first, -1 where there are fewer: (B, k).
@@ -185,9 +198,7 @@ class NgramIndex:
             beams.hi,
             beams.depth,
         )
-        depth = np.repeat(beams.depth + 1, np.diff(ptr))
-        lo = begins.astype(np.int64)
-        return Children(ptr, tokens, counts, Beams(lo, lo + counts, depth))
+        return Children(ptr, tokens, counts, begins, beams.depth)
 
     def locate(self, beams: Beams) -> Places:
         """All places where the beams' n-grams stand."""
