@@ -124,17 +124,13 @@ def narrowed(
 def _branches(
     shared: np.ndarray, lowest: np.ndarray, low: int, high: int, deep: int, begins: np.ndarray, used: int
 ) -> int:
-    """Write rows of a range that share at most `deep` codes with the one before, and the first; how many are used."""
-    begins[used] = low
-    used += 1
-    row, most = low + 1, np.uint8(deep)
+    """Write rows from `low` that share at most `deep` codes with the one before; returns how many are used then."""
+    row, most = low, np.uint8(deep)
     while row < high:
         edge = min(high, (row // BLOCK + 1) * BLOCK)
         if edge - row < BLOCK or lowest[row // BLOCK] <= deep:
             part, found, kept = shared[row:edge], begins[used:], 0
-            for at in range(
-                len(part)
-            ):  # written in any case and kept if it counts: a branch is guessed wrong
+            for at in range(len(part)):  # written in any case and kept if it counts: branches are slow here
                 found[kept] = row + at
                 kept += part[at] <= most
             used += kept
@@ -159,25 +155,31 @@ def opened(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Distinct next tokens of every range with where their ranges begin and how wide they are, in CSR form.
 
-    The children of a range begin where a suffix shares no more than the n-gram with the one before.
+    The children of a range begin where a suffix shares no more than the n-gram with the one before. All beams go
+    through each of three passes, so that reads of one need not wait for those of another.
     """
-    types = len(alphabet)
-    most = 0
-    for beam in range(len(lo)):
-        if depth[beam] == 1 and len(pairs) and hi[beam] > lo[beam]:
-            leading = text[suffixes[lo[beam]]]
-            most += pairs[leading + 1] - pairs[leading]
-        else:
-            most += min(hi[beam] - lo[beam], types)
-    ptr = np.zeros(len(lo) + 1, dtype=np.int64)
+    types, beams, most = len(alphabet), len(lo), 0
+    ahead = np.full(beams, -1, dtype=np.int32)  # code behind the first suffix, -1 where nothing may follow
+    for beam in range(beams):
+        low, deep = lo[beam], depth[beam]
+        if hi[beam] > low:
+            place = suffixes[low] + deep
+            if deep == 0:
+                ahead[beam] = MARKS
+                most += types
+            elif text[place - 1] != TITLE_END:
+                ahead[beam] = text[place]
+                leading = text[place - 1]
+                known = deep == 1 and len(pairs)
+                most += pairs[leading + 1] - pairs[leading] if known else min(hi[beam] - low, types)
+    ptr = np.zeros(beams + 1, dtype=np.int64)
     tokens = np.empty(most, dtype=np.int32)
     begins = np.empty(most + 1, dtype=np.int32)  # one more, for a row that is looked at and not kept
     counts = np.empty(most, dtype=np.int32)
     used = 0
-    for beam in range(len(lo)):
+    for beam in range(beams):
         low, high, deep = lo[beam], hi[beam], depth[beam]
-        mark = used
-        if high <= low or (deep > 0 and text[suffixes[low] + deep - 1] == TITLE_END):
+        if ahead[beam] < 0:
             pass
         elif deep == 0:
             for code in range(MARKS, types):
@@ -194,18 +196,19 @@ def opened(
                 counts[used] = (follower_at[at + 1] if at + 1 < end else high) - follower_at[at]
                 used += 1
         else:
-            used = _branches(shared, lowest, low, high, deep, begins, mark)
-            begins[used] = high
-            behind, ended = text[deep:], 0
-            while mark + ended < used and behind[np.uint32(suffixes[begins[mark + ended]])] < TITLE_END:
-                ended += 1
-            used -= ended
-            for at in range(mark, used):  # apart from the search for them, so that no read waits for another
-                begin = begins[at + ended]
+            if ahead[beam] >= TITLE_END:  # otherwise the first suffixes are those where the document ends
+                begins[used] = low
+                used += 1
+            used = _branches(shared, lowest, low + 1, high, deep, begins, used)
+        ptr[beam + 1] = used
+    for beam in range(beams):
+        deep = depth[beam]
+        if ahead[beam] >= 0 and (deep > 1 or (deep == 1 and not len(pairs))):
+            behind, last = text[deep:], ptr[beam + 1] - 1
+            for at in range(ptr[beam], last + 1):
+                begin = begins[at]
                 tokens[at] = alphabet[behind[np.uint32(suffixes[np.uint32(begin)])]]
-                counts[at] = begins[at + ended + 1] - begin
-                begins[at] = begin
-        ptr[beam + 1] = ptr[beam] + used - mark
+                counts[at] = (begins[at + 1] if at < last else hi[beam]) - begin
     return ptr, tokens[:used], begins[:used], counts[:used]
 
 
