@@ -41,8 +41,7 @@ def test_two_processes_train_an_adapter_with_a_card(base: Path, tmp_path: Path) 
     settings = {
         "model": base,
         "steps": 2,
-        "pages": 2,
-        "requests": 3,
+        "lists": 2,
         "rank": 2,
         "first_layer": 1,
         "workers": 2,

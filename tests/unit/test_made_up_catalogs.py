@@ -138,6 +138,6 @@ def test_pages_as_a_catalog() -> None:
         assert len(request.candidates) == 4
         assert set(catalog.judgements[request.id]) == set(request.candidates)
         assert max(catalog.judgements[request.id].values()) == 3
-    found = quality_of("random", catalog, None, 2, lambda: None)
+    found = quality_of("random", catalog, None, 2)
     assert 0 < found.ndcg < 1
     assert found.requests == len(catalog.requests)

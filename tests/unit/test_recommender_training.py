@@ -29,6 +29,7 @@ from testbed.tuning.lora import LowRank, attach
 from testbed.tuning.training import Training
 
 OPTIONS = RecommenderTrainer(
+    reading="likelihood",
     rank=2,
     alpha=4.0,
     first_layer=1,

@@ -28,27 +28,25 @@ request. Made with
 
     {command}
 
-and read by the likelihood of each product's name after the answer's opening. `model: <this folder>` in a
-scenario loads it.
+and read with `reading: {reading}`. `model: <this folder>` in a scenario loads it.
 
 ## Data
 
 Made-up pages only, drawn by the generator in `retrievers/llm/tuning`: no real products, shops, reviews or
-requests, and nothing of the catalogs that the testbed measures on. {categories} categories, 3 to 14 listings a
-page (never 5 or 10), three templates, many field names; requests by number, feature, purpose, limit, and
-combinations of these. Wished answers follow from the facts. Held out: {held_out} categories ({names}), three
-kinds of numbers, other phrasings of every wish, and lists of 5, 10 and 20.
+requests, and nothing of the catalogs that the testbed measures on. {categories} categories, three templates, many field
+names, lists of other lengths than 5, 10 and 20; requests by number, feature, purpose, limit, and combinations of
+these. Wished answers follow from the facts. Held out: {held_out} categories ({names}), three kinds of numbers, other
+phrasings of every wish, and these list lengths.
 
 ## Training
 
-{steps} of {planned} updates of {pages} pages with {requests} requests each, {tokens:,} tokens through the model,
-seed {seed}. The loss is the cross-entropy of the answer's first token with the wished distribution, plus that of
-one finished name in four. Best validation loss: {best:.3f} nats above the least possible. torch {torch},
+{steps} of {planned} updates of {update}, {tokens:,} tokens through the model,
+seed {seed}. {loss} Best validation loss: {best:.3f} nats above the least possible. torch {torch},
 transformers {transformers}.
 
 ## Figures on held-out pages
 
-Likelihood reading, default prompt, {orders} presentation orders. Grades are 0 to 3 by utility; *first*: a best
+Reading `{reading}`, default prompt, {orders} presentation orders. Grades are 0 to 3 by utility; *first*: a best
 listing stands on top; *spread*: standard deviation of a listing's rank over the orders.
 
 {table}
@@ -56,13 +54,21 @@ listing stands on top; *spread*: standard deviation of a listing's rank over the
 ## Limits
 
 English, prices in dollars, one author's imagination of shopping. What is asked for must be written in the listing.
-Comparing numbers is the weakest part of a small model. It was trained to name the best product first and knows
-nothing beyond these listings. It is a victim for attack research, not a product.
+Comparing numbers is the weakest part of a small model. It knows nothing beyond these listings. It is a victim for
+attack research, not a product.
 
 ## Licence
 
 Apache-2.0, as its base model.
 """
+
+LOSSES = {
+    "pointwise": "Each listing is judged alone, log p(yes) − log p(no); the loss is the cross-entropy of the "
+    "softmax of a page's judgements with the wished distribution.",
+    "likelihood": "The loss is the cross-entropy of the answer's first token with the wished distribution, plus "
+    "that of one finished name in four.",
+}
+"""What is minimised, by reading."""
 
 
 def card(
@@ -85,8 +91,11 @@ def card(
         names=", ".join(category.name for category in known.categories["test"]),
         steps=progress.step,
         planned=options.steps,
-        pages=options.pages,
-        requests=options.requests,
+        reading=options.reading,
+        update=f"{options.lists} requests, each with a page of its own"
+        if options.reading == "pointwise"
+        else f"{options.pages} pages with {options.requests} requests each",
+        loss=LOSSES[options.reading],
         tokens=progress.tokens,
         seed=options.seed,
         best=progress.best,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from testbed.catalog import Catalog
     from testbed.language import LanguageModel
 
+Reading = Literal["likelihood", "pointwise"]
 LENGTHS = (5, 10, 20)
 """Listings on a page; none of them occurs in training."""
 
@@ -44,19 +45,25 @@ def qualities(
     requests: int = 4,
     orders: int = 3,
     lengths: Sequence[int] = LENGTHS,
+    reading: Reading = "likelihood",
     tick: Callable[[], None] = lambda: None,
 ) -> Iterator[Quality]:
     """Quality by number of listings; without a model that of a random ranking. `tick` is called after every request."""
     for length in lengths:
         catalog = MadeUp(listings=length, pages=pages, requests=requests).load()
-        yield quality_of(who, catalog, model, orders, tick)
+        yield quality_of(who, catalog, model, orders, reading, tick)
 
 
 def quality_of(
-    who: str, catalog: Catalog, model: LanguageModel | None, orders: int, tick: Callable[[], None]
+    who: str,
+    catalog: Catalog,
+    model: LanguageModel | None,
+    orders: int,
+    reading: Reading = "likelihood",
+    tick: Callable[[], None] = lambda: None,
 ) -> Quality:
-    """Quality on one catalog under the stage's default options."""
-    options = LanguageModelRecommender()
+    """Quality on one catalog under a reading, otherwise the stage's default options."""
+    options = LanguageModelRecommender(reading=reading)
     stage = None
     if model is not None:
         from retrievers.llm.stage import Recommender

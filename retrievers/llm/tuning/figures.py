@@ -43,7 +43,12 @@ def describe(options: RecommenderTrainer, folder: Path, env: Environment) -> Non
                 if key not in known:
                     model = model or (_loaded(name, env) if name else None)
                     (measured,) = qualities(
-                        who, model, pages=options.measured_pages, orders=ORDERS, lengths=(length,)
+                        who,
+                        model,
+                        pages=options.measured_pages,
+                        orders=ORDERS,
+                        lengths=(length,),
+                        reading=options.reading,
                     )
                     known[key] = [measured.ndcg, measured.first, measured.spread, measured.requests]
                     checkpoint.replace_text(
