@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-DROPPED = 1000.0
-"""What a situation counts in which the target never reached the recommender: worse than any loss that occurs.
+from testbed.slope import WORST
 
-Summed log-probabilities of a long name, or a heavy fluency term, reach some hundreds of nats."""
+DROPPED = WORST
+"""What a situation counts in which the target never reached the recommender: worse than any loss that occurs."""
 
 
 def mean_loss(losses: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from testbed.protocols import Access, Continuation, Objective, Sampling, Surface, TokenGradient
+from testbed.protocols import Access, Continuation, Objective, Sampling, Sought, Surface, TokenGradient
 from testbed.stack import Stack
 from testbed.types import Intervention, Request, Situation, Target
 from testbed.victim import Meter, StackVictim
@@ -129,6 +129,14 @@ class EnsembleVictim:
             interventions, count, seed, situation=situation, sampling=sampling
         )
 
+    def sought(
+        self, intervention: Intervention = (), situations: Sequence[Situation] | None = None
+    ) -> dict[str, list[Sought]]:
+        """What the stages of every stack look for, per situation; a second stage of a name is `-2`."""
+        self._afford(Access.scores, [intervention], situations)
+        found = [pair for victim in self.victims for pair in victim.sought(intervention, situations).items()]
+        return dict(zip(unique(name for name, _ in found), (rows for _, rows in found), strict=True))
+
     def _mean(self, ask: Callable[[StackVictim], np.ndarray]) -> np.ndarray:
         mean: np.ndarray = np.mean([ask(victim) for victim in self.victims], axis=0)
         return mean
@@ -162,8 +170,12 @@ def attackable(
     limits: Mapping[str, float] | None = None,
     objective: Objective | None = None,
     max_tokens: int | None = None,
+    seen: Sequence[str] = (),
 ) -> StackVictim | EnsembleVictim:
-    """What an attacker sees of one stack or several: access and budget are for all of them together."""
+    """What an attacker sees of one stack or several: access and budget are for all of them together.
+
+    `seen`: stages of a single stack that are seen besides its last one.
+    """
     meter = Meter(dict(limits or {}))
     victims = [
         StackVictim(
@@ -174,6 +186,7 @@ def attackable(
             objective=objective,
             max_tokens=max_tokens,
             meter=meter,
+            seen=seen,
         )
         for stack in stacks
     ]

@@ -63,7 +63,7 @@ def _searched(scenario: Scenario, trials: Plan) -> list[tuple[int | None, Stages
         if source != STACK:
             stacks: Sequence[Stages] = (scenario.victims[source],)
         else:
-            stacks = scenario.surrogates or (scenario.stack,)
+            stacks = scenario.searched
         queries = _attack_queries(scenario, len(trials.splits.get("optimise", ())), len(stacks))
         whole = None if queries is None else queries * attacks
         found += [(_share(whole, place, len(stacks)), stack) for place, stack in enumerate(stacks)]

@@ -119,7 +119,7 @@ def plan(scenario: Scenario, catalog: Catalog, *, deterministic: bool, limit: in
         raise UserError(f"limit {limit} keeps no presentation order; the least is 1")
     requests = draw_requests(scenario, catalog)
     pool = pool_size(scenario, catalog.pool)
-    searched = [pool_size(scenario, catalog.pool, stack) for stack in scenario.surrogates] or [pool]
+    searched = [pool_size(scenario, catalog.pool, stack) for stack in scenario.searched]
     pools = {"optimise": min(searched), "validate": pool, "test": pool}
     splits = {
         name: _situations(name, split, requests[name], pools[name])

@@ -256,6 +256,41 @@ class Proposing(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """A text that a stage looks for, in whole words, and what it adds to the score of a listing that holds it.
+
+    `weight`: above 0, in the stage's own units. `known`: whether some listing holds it already.
+    """
+
+    text: str
+    weight: float
+    known: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """What a stage looks for on one request: different pieces, heaviest first.
+
+    `summed`: whether the pieces that a listing holds add up (those that overlap count once, the heavier first);
+    otherwise the heaviest of them counts alone.
+    """
+
+    pieces: tuple[Piece, ...]
+    summed: bool = True
+
+
+@runtime_checkable
+class Seeking(Protocol):
+    """A stage that ranks listings by pieces of text that it looks for in them, and can tell which."""
+
+    def sought(self, calls: Sequence[tuple[Context, Slate]], target: Target) -> tuple[list[Sought], Usage]:
+        """What it looks for on each call and would find in the target's field, with blanks around it.
+
+        Pieces that no listing holds yet are told as well, with the weight that they would have in one.
+        """
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One proposal of an attack: the intervention it stands behind now and its objective (lower is better)."""
 
@@ -388,7 +423,10 @@ class Victim(Protocol):
     def objective(
         self, interventions: Sequence[Intervention], situations: Sequence[Situation] | None = None
     ) -> np.ndarray:
-        """Objective per (intervention, situation), inf where the target was dropped; needs `scores`."""
+        """Objective per (intervention, situation), inf where the target was dropped; needs `scores`.
+
+        With `threat.stages`, a stage that dropped the target and is one of them puts 500 to 1,000 in the place of inf.
+        """
 
     def screen(
         self,
@@ -425,6 +463,11 @@ class Victim(Protocol):
         sampling: Sampling | None = None,
     ) -> list[list[Continuation]]:
         """Texts that grow each edit by one token of the model's own, see `Proposing`; needs `scores`."""
+
+    def sought(
+        self, intervention: Intervention = (), situations: Sequence[Situation] | None = None
+    ) -> dict[str, list[Sought]]:
+        """What every stage that the attacker sees looks for, per situation, see `Seeking`; needs `scores`."""
 
 
 CatalogPath = Annotated[Path, "path relative to the scenario file"]

@@ -93,12 +93,31 @@ class Stack:
 
     def inputs_of_last(self, calls: Sequence[Call], scope: Scope) -> list[tuple[Context, Slate]]:
         """What the last stage would be called with: for scoring and gradients. It must take one slate."""
-        flow = self._until(self.last.name, calls, scope)
-        slates = self._inputs(self.last, calls, flow)
+        return self.inputs_of(self.last.name, calls, scope)
+
+    def inputs_of(self, name: str, calls: Sequence[Call], scope: Scope) -> list[tuple[Context, Slate]]:
+        """What a stage would be called with. It must take one slate."""
+        node = self.node(name)
+        slates = self._inputs(node, calls, self._until(name, calls, scope))
         return [
-            (self._context(self.last, call, scope), inputs[0])
-            for call, inputs in zip(calls, slates, strict=True)
+            (self._context(node, call, scope), inputs[0]) for call, inputs in zip(calls, slates, strict=True)
         ]
+
+    def node(self, name: str) -> Node:
+        """A stage by its name; KeyError where there is none."""
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise KeyError(f"the stack has no stage {name!r}")
+
+    def upto(self, name: str) -> Stack:
+        """The stack that ends in one of its stages, with the same stages before it."""
+        import networkx as nx
+
+        if name == self.last.name:
+            return self
+        kept = {name, *nx.ancestors(self.graph, self.node(name).name)}
+        return Stack(self.catalog, [node for node in self.nodes if node.name in kept], self.seed)
 
     def price(self, calls: Sequence[Call], scope: Scope) -> int:
         """Tokens that calls have, told by running only the stages that take none.

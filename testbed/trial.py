@@ -73,6 +73,7 @@ def run_attack(
         limits=limits,
         objective=choice.objective.plugin if choice.objective else None,
         max_tokens=threat.max_tokens,
+        seen=world.seen(trial.source),
     )
     rng = rng_for("attack", world.catalog.fingerprint, trial.target.item_id, trial.seed)
     trace = Trace()

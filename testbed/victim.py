@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from testbed.errors import UserError
+from testbed.errors import UserError, listed
 from testbed.protocols import (
     Access,
     Context,
@@ -23,10 +23,13 @@ from testbed.protocols import (
     Scorable,
     ScorableTogether,
     Screening,
+    Seeking,
+    Sought,
     Surface,
     TokenGradient,
 )
-from testbed.stack import Call, OverAllowance, Scope, Stack
+from testbed.slope import dropped_losses
+from testbed.stack import Call, Node, OverAllowance, Scope, Stack
 from testbed.types import Intervention, Request, Situation, Slate, Target, Usage
 
 Ability = TypeVar("Ability")
@@ -81,7 +84,10 @@ class Meter:
 
 
 class StackVictim:
-    """A stack behind an access level and a budget, on the situations that an attacker may use."""
+    """A stack behind an access level and a budget, on the situations that an attacker may use.
+
+    `seen`: names of stages before the last one whose answers the attacker sees too, in the order of the stack.
+    """
 
     def __init__(
         self,
@@ -94,7 +100,9 @@ class StackVictim:
         objective: Objective | None = None,
         max_tokens: int | None = None,
         meter: Meter | None = None,
+        seen: Sequence[str] = (),
     ) -> None:
+        self._seen = tuple(stack.node(name) for name in seen)
         self._stack, self._targets, self._objective = stack, tuple(targets), objective
         self._access, self._max_tokens = access, max_tokens
         self._scope = Scope()
@@ -180,7 +188,11 @@ class StackVictim:
     def objective(
         self, interventions: Sequence[Intervention], situations: Sequence[Situation] | None = None
     ) -> np.ndarray:
-        """Objective per (intervention, situation), lower is better; inf where the target was dropped on the way."""
+        """Objective per (intervention, situation), lower is better; inf where the target was dropped on the way.
+
+        Where a stage dropped it that the attacker sees, a number from 500 to 1,000 instead: the lower, the closer the
+        target was to being let through (see `testbed.slope`).
+        """
         stage = self._last(Scorable, Access.scores)  # type: ignore[type-abstract]
         return self._score(interventions, situations, lambda probes: together(stage, probes, self._wanted))
 
@@ -229,7 +241,22 @@ class StackVictim:
         ]
         found, usage = losses(probes) if probes else ([], Usage())
         self.meter.pay(usage)
-        return np.stack(found, axis=1) if found else np.zeros((len(interventions), 0))
+        if not found:
+            return np.zeros((len(interventions), 0))
+        return self._with_slope(np.stack(found, axis=1), calls[len(calls) - paid :])
+
+    def _with_slope(self, losses: np.ndarray, calls: Sequence[Call]) -> np.ndarray:
+        """The losses, with those of seen stages in place of inf. `calls`: one for every loss, row by row."""
+        dropped = np.flatnonzero(~np.isfinite(losses))
+        if not self._seen or not len(dropped):
+            return losses
+        found, usage = dropped_losses(
+            self._seen, [calls[int(at)] for at in dropped], self._arrive_at, self._wanted
+        )
+        self.meter.pay(usage)
+        losses = losses.copy()
+        losses.ravel()[dropped] = found
+        return losses
 
     def gradients(
         self,
@@ -297,6 +324,31 @@ class StackVictim:
         self.meter.pay(usage)
         return found
 
+    def sought(
+        self, intervention: Intervention = (), situations: Sequence[Situation] | None = None
+    ) -> dict[str, list[Sought]]:
+        """What each stage that the attacker sees looks for in listings, per situation, by the stage's name.
+
+        A query for each situation. UserError where none of these stages looks for text.
+        """
+        self._allow(Access.scores)
+        nodes = [node for node in (*self._seen, self._stack.last) if isinstance(node.stage, Seeking)]
+        if not nodes:
+            names = listed([node.name for node in (*self._seen, self._stack.last)])
+            raise UserError(
+                f"no stage that is seen looks for pieces of text (seen: {names}); "
+                "name one in threat.stages, or attack by hill_climb or random_search"
+            )
+        calls = self._calls(Access.scores, [intervention], situations)
+        self.meter.require(queries=len(calls))
+        found = {}
+        for node in nodes:
+            arrived = self._arrive_at(node, calls)
+            found[node.name], usage = node.stage.sought(arrived, self._targets[0])  # type: ignore[attr-defined]
+            self.meter.pay(usage)
+        self.meter.pay(Usage(queries=len(calls)))
+        return found
+
     @property
     def _fold(self) -> int:
         """How many rankings a score may cost: each entry of an answer takes less than one more."""
@@ -342,8 +394,12 @@ class StackVictim:
 
     def _arrive(self, calls: Sequence[Call]) -> list[tuple[Context, Slate]]:
         """What the last stage would be shown; refused when its tokens would overdraw the budget."""
-        arrived = self._through(lambda scope: self._stack.inputs_of_last(calls, scope))
-        stage = self._stack.last.stage
+        return self._arrive_at(self._stack.last, calls)
+
+    def _arrive_at(self, node: Node, calls: Sequence[Call]) -> list[tuple[Context, Slate]]:
+        """What a stage would be shown; refused when its tokens would overdraw the budget."""
+        arrived = self._through(lambda scope: self._stack.inputs_of(node.name, calls, scope))
+        stage = node.stage
         if "tokens" in self.meter.limits and isinstance(stage, Priced):
             price = sum(stage.price(context, slate) for context, slate in arrived)
             self.meter.require(tokens=self._fold * price)

@@ -34,8 +34,18 @@ class World:
 
     @property
     def attacked(self) -> tuple[Stack, ...]:
-        """The stacks that an attacker may ask."""
-        return self.surrogates or (self.stack,)
+        """The stacks that an attacker may ask; the stack itself ends for it in the last stage that it sees."""
+        stages = self._stages
+        return self.surrogates or (self.stack.upto(stages[-1]) if stages else self.stack,)
+
+    def seen(self, source: str) -> tuple[str, ...]:
+        """Stages before the last one that an attacker sees who searches on this source."""
+        return self._stages[:-1] if source == STACK else ()
+
+    @property
+    def _stages(self) -> tuple[str, ...]:
+        threat = self.scenario.threat
+        return threat.stages or () if threat is not None else ()
 
     def searched(self, source: str) -> tuple[Stack, ...]:
         """The stacks that an attacker may ask who searches on this source."""

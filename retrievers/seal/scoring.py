@@ -17,6 +17,8 @@ Singles = tuple[np.ndarray, np.ndarray]
 """Token ids, and the weight of each."""
 NO_SINGLES: Singles = (np.zeros(0, dtype=np.int64), np.zeros(0))
 Way = Literal["lm", "lm_fm", "intersective"]
+ABSENT = {"lm": -100.0, "lm_fm": 0.0, "intersective": 0.0}
+"""Score of a listing that holds none of the n-grams."""
 
 
 @dataclass(frozen=True, slots=True)

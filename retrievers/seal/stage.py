@@ -9,26 +9,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from retrievers.seal import queries
+from retrievers.seal import queries, seeking
 from retrievers.seal.asking import Asker, Reader, asker, causal
 from retrievers.seal.corpus import Corpus
 from retrievers.seal.decoding import Search, generate
 from retrievers.seal.index import EditedIndex, NgramIndex
 from retrievers.seal.index.arrays import Document
 from retrievers.seal.keys import Keys
-from retrievers.seal.scoring import NO_SINGLES, Found, Scoring, Singles, scored
+from retrievers.seal.scoring import ABSENT, NO_SINGLES, Found, Scoring, Singles, scored
 from retrievers.shown import best, objective_of, query_of, ranked, searched_fields, source_of
-from testbed.types import Intervention, Slate, Usage
+from testbed.types import Intervention, Slate, Target, Usage
 
 if TYPE_CHECKING:
     from retrievers.seal.plugin import SEAL
     from testbed.catalog import Catalog
     from testbed.environment import Environment
     from testbed.language import LanguageModel
-    from testbed.protocols import Context, Objective, Probe
+    from testbed.protocols import Context, Objective, Probe, Sought
 
-ABSENT = {"lm": -100.0, "lm_fm": 0.0, "intersective": 0.0}
-"""Score of a listing that holds none of the n-grams."""
 DECIMALS = 4
 """Scores are rounded to this many decimals, so that the last bits of probabilities do not break ties."""
 ANSWERS = 512
@@ -130,6 +128,37 @@ class GenerativeRetriever:
         rank = probe.slates[0].rank_of(probe.context.target_id or "")
         return objective_of(variants, rank - 1 if rank else None, objective), Usage()
 
+    def sought(self, calls: Sequence[tuple[Context, Slate]], target: Target) -> tuple[list[Sought], Usage]:
+        """N-grams that are generated for each request, or would be if a listing held them, as text."""
+        from testbed.protocols import Sought
+
+        searched = (*self.corpus.bodies.fields, *(self.corpus.names.fields if self.corpus.names else ()))
+        if target.field not in searched:
+            return [Sought(())] * len(calls), Usage()
+        found: dict[tuple[State, str], Sought] = {}
+        keys = []
+        for context, slate in calls:
+            stage, query = self._at(slate), query_of(context.request)
+            keys.append((stage.state, query))
+            if keys[-1] not in found:
+                found[keys[-1]] = stage._sought(query)
+        return [found[key] for key in keys], Usage()
+
+    def _sought(self, query: str) -> Sought:
+        options = self.options
+        own = queries.spelt(query, self.reader.encode_many) if options.query_ngrams else []
+        wished = seeking.wished(self.index, self.asker, self._search, query, own)
+        known = self.answers([query])[0].keys
+        return seeking.pieces(self.index, self.reader, known, wished, options.scoring, options.alpha)
+
+    def encode(self, text: str) -> list[int]:
+        """Tokens of a text that stands in the middle of another."""
+        return self.reader.encode_many([f" {text}"])[0] if text else []
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """The text of tokens."""
+        return self.reader.decode(token_ids)
+
     def answer(self, context: Context, slate: Slate) -> Answer:
         """The n-grams generated for a request, and the documents found with the reasons."""
         stage = self._at(slate)
@@ -190,11 +219,7 @@ class GenerativeRetriever:
         options, count = self.options, len(query)
         kinds = [False] * count + ([True] * count if options.titles else [])
         trees = asked.trees([(text, titles) for text, titles in zip([*query, *query], kinds, strict=False)])
-        search = Search(
-            options.beams, options.length, groups=options.groups, diversity=options.diversity,
-            constrained=options.constrained,
-        )  # fmt: skip
-        made = generate(asked.model, self.index, trees, kinds, asked.ends, search)
+        made = generate(asked.model, self.index, trees, kinds, asked.ends, self._search)
         values = queries.forced(asked.model, trees[:count], own)
         first = asked.model.log_probs([(tree, [0]) for tree in trees[:count]])
         pairs = []
@@ -203,6 +228,14 @@ class GenerativeRetriever:
             mine = list(zip(own[number], values[number].tolist(), strict=True))
             pairs.append([*made[number], *titles, *mine])
         return pairs, [queries.singles(self.index, rows[0].numpy()) for rows in first]
+
+    @property
+    def _search(self) -> Search:
+        options = self.options
+        return Search(
+            options.beams, options.length, groups=options.groups, diversity=options.diversity,
+            constrained=options.constrained,
+        )  # fmt: skip
 
     def _at(self, slate: Slate) -> GenerativeRetriever:
         """This stage with the texts of the slate in place."""

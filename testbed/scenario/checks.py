@@ -156,12 +156,37 @@ def transfer_needs(scenario: Scenario, plugins: Plugins) -> Iterator[Found]:
         )
 
 
+def stages_seen(scenario: Scenario, plugins: Plugins) -> Iterator[Found]:
+    """The stages that an attacker sees are stages of the stack, in its order, and the stack is what is searched on."""
+    stages = scenario.threat.stages if scenario.threat is not None else None
+    if scenario.threat is None or not stages:
+        return
+    names = [stage.name or stage.use for stage in scenario.stack]
+    for index, name in enumerate(stages):
+        path: Path = ("threat", "stages", index)
+        if name not in names:
+            hint = did_you_mean(name, names) or f"known: {listed(names)}"
+            yield path, f"there is no stage {shown(name)}", hint
+        elif index and stages[index - 1] in names and names.index(name) < names.index(stages[index - 1]):
+            message = f"{shown(name)} comes before {shown(stages[index - 1])} in the stack"
+            yield path, message, "name them in the order of the stack"
+    if scenario.threat.surrogates:
+        message = "with surrogates nothing of the stack is seen"
+        yield ("threat", "stages"), message, "leave stages out, or leave surrogates out"
+    elif scenario.transfer is not None and set(scenario.transfer.sources) != {STACK}:
+        message = "stages are those of the stack, which is not the only source of the transfer"
+        yield ("threat", "stages"), message, "leave stages out, or transfer.sources"
+
+
 def attack_has_access(scenario: Scenario, plugins: Plugins) -> Iterator[Found]:
     """What the attack reads, the last stage of each stack that it is let loose on can show."""
     attack, surrogates = plugins.get(("attack",)), scenario.threat.surrogates if scenario.threat else None
     if scenario.attack is None or not isinstance(attack, AttackPlugin):
         return
-    stacks: list[tuple[Path, Sequence[StageChoice]]] = [(("stack",), scenario.stack)]
+    seen = scenario.threat.stages if scenario.threat is not None else None
+    names = [stage.name or stage.use for stage in scenario.stack]
+    end = names.index(seen[-1]) + 1 if seen and seen[-1] in names else len(names)
+    stacks: list[tuple[Path, Sequence[StageChoice]]] = [(("stack",), scenario.stack[:end])]
     if surrogates:
         stacks = [(("threat", "surrogates", index), stack) for index, stack in enumerate(surrogates)]
     if scenario.transfer is not None:
@@ -175,7 +200,8 @@ def attack_has_access(scenario: Scenario, plugins: Plugins) -> Iterator[Found]:
         last = plugins.get(path)
         if isinstance(last, StagePlugin) and attack.access > max(last.grants, Access.ranks):
             reads = f"{scenario.attack.use} reads {attack.access.name}"
-            shows = f"{stack[-1].use}, the last stage, shows {last.grants.name} at most"
+            place = "the last stage that is seen" if where == ("stack",) and seen else "the last stage"
+            shows = f"{stack[-1].use}, {place}, shows {last.grants.name} at most"
             yield path, f"{reads}, but {shows}", "take another attack, or a stage behind it that shows them"
 
 
@@ -227,6 +253,7 @@ CHECKS: Mapping[Check, frozenset[str]] = {
     surrogates_join: frozenset({"threat"}),
     victims_join: frozenset({"transfer"}),
     transfer_needs: frozenset({"transfer", "attack", "threat", "evaluate"}),
+    stages_seen: frozenset({"threat", "stack", "transfer"}),
     attack_has_access: frozenset({"attack", "threat", "stack", "transfer"}),
 }
 """Check → the sections that it reads; it is left out where one of them is wrong in itself."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
@@ -77,6 +77,12 @@ class Scenario(BaseModel):
         if self.attack is None or self.threat is None:
             return ()
         return self.threat.surrogates or ()
+
+    @property
+    def searched(self) -> tuple[tuple[StageChoice, ...], ...]:
+        """The stacks that an attack searches on: surrogates, or the stack up to the last stage that is seen."""
+        stages = self.threat.stages if self.threat is not None and self.attack is not None else None
+        return self.surrogates or (upto(self.stack, stages[-1]) if stages else self.stack,)
 
     @property
     def victims(self) -> Mapping[str, tuple[StageChoice, ...]]:
@@ -154,6 +160,18 @@ class Scenario(BaseModel):
 
     def __hash__(self) -> int:
         return hash(self.hash)
+
+
+def upto(stack: Sequence[StageChoice], name: str) -> tuple[StageChoice, ...]:
+    """The stages that lead to one of them, itself included; those of a checked scenario, which name their inputs."""
+    by_name = {stage.name or stage.use: stage for stage in stack}
+    kept, wanted = set(), [name]
+    while wanted:
+        one = wanted.pop()
+        if one in by_name and one not in kept:
+            kept.add(one)
+            wanted += by_name[one].inputs
+    return tuple(stage for stage in stack if (stage.name or stage.use) in kept)
 
 
 def _without_none(value: Any) -> Any:

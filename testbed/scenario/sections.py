@@ -52,10 +52,15 @@ def _access(value: object) -> object:
     return Access[value]
 
 
+def _names(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
 class Threat(Section):
     """What the attacker may see, where text may be written, and what it may cost.
 
-    `max_tokens`: longest text in the tokens of the stack that is measured. `stop_below`: objective at which an
+    `stages`: names of the stages whose answers the attacker sees, in the order of the stack; the last stage when left
+    out. `max_tokens`: longest text in the tokens of the stack that is measured. `stop_below`: objective at which an
     attack is done. `surrogates`: stacks that the attacker searches on instead of the one that is measured.
     """
 
@@ -64,10 +69,16 @@ class Threat(Section):
     )
     field: Name
     place: Place = "append"
+    stages: Annotated[tuple[Name, ...], BeforeValidator(_names), Field(min_length=1)] | None = None
     budget: Budget = Budget()
     max_tokens: int | None = Field(None, ge=1)
     stop_below: float | None = None
     surrogates: Annotated[tuple[Surrogate, ...], Field(min_length=1)] | None = None
+
+    @field_validator("stages")
+    @classmethod
+    def _once(cls, stages: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return _unique(stages, "stage") if stages is not None else None
 
 
 class Transfer(Section):

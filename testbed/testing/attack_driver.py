@@ -95,6 +95,10 @@ class Watched(StackVictim):
         """As StackVictim."""
         return self._watched("continuations", *args, **kwargs)
 
+    def sought(self, *args: Any, **kwargs: Any) -> Any:
+        """As StackVictim."""
+        return self._watched("sought", *args, **kwargs)
+
     def _watched(self, name: str, *args: Any, **kwargs: Any) -> Any:
         try:
             return getattr(super(), name)(*args, **kwargs)
