@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -11,12 +11,12 @@ import numpy as np
 
 from retrievers.postings import Corpus, Formula, Postings, tokenized
 from retrievers.shown import Documents, best, objective_of, query_of, ranked, source_of
-from testbed.types import Intervention, Slate, Usage
+from testbed.types import Intervention, Slate, Target, Usage
 
 if TYPE_CHECKING:
     from retrievers.bm25 import BM25
     from testbed.catalog import Catalog
-    from testbed.protocols import Context, Objective, Probe
+    from testbed.protocols import Context, Objective, Probe, Sought
 
 DECIMALS = 9
 """Scores are rounded to this many decimals, so that the last bits do not break ties."""
@@ -64,6 +64,25 @@ class LexicalRetriever:
         variants = [self.scores(probe.context, slate) for slate in probe.slates]
         rank = probe.slates[0].rank_of(probe.context.target_id or "")
         return objective_of(variants, rank - 1 if rank else None, objective), Usage()
+
+    def sought(self, calls: Sequence[tuple[Context, Slate]], target: Target) -> tuple[list[Sought], Usage]:
+        """The words of each request with their idf, as if one more listing held them."""
+        from testbed.protocols import Piece, Sought
+
+        if target.field not in self.documents.fields:
+            return [Sought(())] * len(calls), Usage()
+        formula = Formula(self.options.method, self.options.k1, self.options.b)
+        found = []
+        for context, _ in calls:
+            counted = Counter(tokenized([query_of(context.request)], self.options.stopwords)[0])
+            pieces = []
+            for word, times in counted.items():
+                holding = len(self.corpus.holding(word)[0])
+                weight = times * formula.idf(len(self.documents), min(holding + 1, len(self.documents)))
+                if weight > 0:
+                    pieces.append(Piece(word, weight, known=holding > 0))
+            found.append(Sought(tuple(sorted(pieces, key=lambda piece: -piece.weight))))
+        return found, Usage()
 
     def scores(self, context: Context, slate: Slate) -> np.ndarray:
         """Scores of a slate's listings in its order, (len(slate),) float64, rounded."""

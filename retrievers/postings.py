@@ -113,13 +113,14 @@ class Corpus:
         total = np.zeros(len(lengths))
         mean = float(lengths.sum() / len(lengths)) if len(lengths) else 0.0
         for word, times in Counter(query).items():
-            rows, counts = self._holding(word)
+            rows, counts = self.holding(word)
             if len(rows):
                 weight = times * formula.idf(len(lengths), len(rows))
                 total[rows] += weight * formula.tfc(counts, lengths[rows], mean)
         return total
 
-    def _holding(self, word: str) -> tuple[np.ndarray, np.ndarray]:
+    def holding(self, word: str) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of the documents that hold a word, and how often, replaced ones last."""
         rows, counts = self.postings.holding(word)
         if not self.replaced:
             return rows, counts

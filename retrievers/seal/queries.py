@@ -19,7 +19,13 @@ Encode = Callable[[Sequence[str]], list[list[int]]]
 
 
 def query_ngrams(index: Index, query: str, encode: Encode) -> list[tuple[int, ...]]:
-    """Runs of one to three words of a query that occur in the corpus, as tokens in the middle of a text.
+    """Runs of one to three words of a query that occur in the corpus, see `spelt`."""
+    found = spelt(query, encode)
+    return [ngram for ngram, count in zip(found, index.counts(found), strict=True) if count > 0]
+
+
+def spelt(query: str, encode: Encode) -> list[tuple[int, ...]]:
+    """Runs of one to three words of a query, as tokens in the middle of a text.
 
     As they are written, in small letters, and with capitals.
     """
@@ -29,9 +35,8 @@ def query_ngrams(index: Index, query: str, encode: Encode) -> list[tuple[int, ..
         for begin in range(len(words))
         for end in range(begin + 1, min(len(words), begin + LONGEST) + 1)
     ]
-    spelt = dict.fromkeys(form for run in runs for form in (run, run.lower(), run.title()))
-    found = list(dict.fromkeys(tuple(ids) for ids in encode([f" {run}" for run in spelt]) if ids))
-    return [ngram for ngram, count in zip(found, index.counts(found), strict=True) if count > 0]
+    forms = dict.fromkeys(form for run in runs for form in (run, run.lower(), run.title()))
+    return list(dict.fromkeys(tuple(ids) for ids in encode([f" {run}" for run in forms]) if ids))
 
 
 def forced(

@@ -16,6 +16,7 @@ from testbed.protocols import (
     Proposing,
     Sampling,
     Scorable,
+    Seeking,
 )
 from testbed.testing.failures import expect, fail
 from testbed.testing.stage_checks import TOLERANCE, Subject
@@ -188,3 +189,33 @@ def proposes_texts_that_stand(
             "a proposal reads more than a ranking",
         )
         expect(usage.tokens <= price, rule, f"took {usage.tokens} tokens, priced at {price}", cause)
+
+
+def seeks_text(subject: Subject, calls: Sequence[tuple[Context, Slate]], target: Target) -> None:
+    """`sought` tells different pieces of text for every call, heaviest first, whatever other calls there are."""
+    stage = subject.stage
+    if not isinstance(stage, Seeking):
+        return
+    calls = [(replace(context, target_id=target.item_id, memo={}), slate) for context, slate in calls]
+    found, usage = stage.sought(calls, target)
+    rule = "sought() says for every call what is looked for"
+    expect(len(found) == len(calls), rule, f"{len(found)} answers to {len(calls)} calls", "calls are merged")
+    for call, one in zip(calls, found, strict=True):
+        texts = [piece.text for piece in one.pieces]
+        bad = [text for text in texts if not text or text != " ".join(text.split()) or not text.isprintable()]
+        rule = "a piece is text in whole words"
+        expect(
+            not bad, rule, repr(bad), "pieces that do not stand between blanks as themselves are not left out"
+        )
+        expect(len(set(texts)) == len(texts), "pieces are different", repr(texts), "duplicates are left in")
+        weights = [piece.weight for piece in one.pieces]
+        right = all(0 < weight < np.inf for weight in weights) and weights == sorted(weights, reverse=True)
+        rule = "weights are positive numbers, heaviest first"
+        expect(right, rule, repr(weights), "not sorted, or pieces that add nothing are not left out")
+        (alone,), _ = stage.sought([call], target)
+        rule = "sought() of many calls equals that of one"
+        expect(alone == one, rule, f"{one} among {len(calls)}, {alone} alone", "calls share state")
+    if isinstance(stage, Priced):
+        price = sum(stage.price(context, slate) for context, slate in calls)
+        rule, cause = "price() is an upper bound of the tokens of a call", "seeking reads more than a ranking"
+        expect(usage.tokens <= price, rule, f"sought() took {usage.tokens} tokens, priced at {price}", cause)

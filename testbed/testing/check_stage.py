@@ -105,6 +105,7 @@ def _check_attackable(subject: Subject, context: Context, data: st.DataObject, o
     attackable.scores_variants(subject, context, [], objective)
     attackable.surface_is_honest(subject, target, written)
     attackable.proposes_texts_that_stand(subject, context, target, written, context.seed)
+    attackable.seeks_text(subject, [(context, catalog.source()), (context, variants[0])], target)
     for text in written:
         attackable.grants_gradients(subject, context, target, text, objective)
 

@@ -19,14 +19,16 @@ from testbed.protocols import (
     Continuation,
     Objective,
     ObjectivePlugin,
+    Piece,
     Probe,
     Sampling,
     Scores,
+    Sought,
     StagePlugin,
     TokenGradient,
 )
 from testbed.testing import toy_language
-from testbed.testing.toy_tokens import PIECES, decode, encode, spans
+from testbed.testing.toy_tokens import PIECES, VISIBLE, decode, encode, spans
 from testbed.types import Place, Slate, Target, Usage
 
 if TYPE_CHECKING:
@@ -139,6 +141,18 @@ class ToyStage:
         """How text in the target's field is tokenised."""
         return ToySurface(self.catalog.fields(target.item_id), target)
 
+    def sought(self, calls: Sequence[tuple[Context, Slate]], target: Target) -> tuple[list[Sought], Usage]:
+        """The characters that point where the request points, as far as they do."""
+        found, usage = [], Usage()
+        for context, slate in calls:
+            gains = toy_language.vectors()[[encode(f" {char}")[0] for char in VISIBLE]] @ _wish(context)
+            pieces = [
+                Piece(char, gain) for char, gain in zip(VISIBLE, gains.tolist(), strict=True) if gain > 0
+            ]
+            found.append(Sought(tuple(sorted(pieces, key=lambda piece: -piece.weight))))
+            usage += self._usage(context, slate)
+        return found, usage
+
     def continuations(
         self, probe: Probe, target: Target, count: int, seed: int, sampling: Sampling
     ) -> tuple[list[list[Continuation]], Usage]:
@@ -206,7 +220,7 @@ class ToyStage:
         import torch
 
         table = torch.from_numpy(toy_language.vectors())
-        wish = torch.tanh(3 * table[encode(context.request.text) or [0]].mean(0))
+        wish = torch.from_numpy(_wish(context))
         rows = []
         for place, listing in enumerate(shown):
             tokens = _tokens(listing.fields) or [0]
@@ -250,6 +264,12 @@ class ToySurface:
         ((edit,)) = self.target.edit(text)
         fields = edit.apply(self.fields)
         return tuple(_tokens(fields)[_edited_span(fields, self.fields, self.target)])
+
+
+def _wish(context: Context) -> np.ndarray:
+    """Where a request points, (WIDTH,)."""
+    table = toy_language.vectors()
+    return np.asarray(np.tanh(3 * table[encode(context.request.text) or [0]].mean(0)))
 
 
 def _tokens(fields: Mapping[str, str]) -> list[int]:

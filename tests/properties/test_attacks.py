@@ -8,6 +8,7 @@ from attacks.beam_search import BeamSearch
 from attacks.fixed_text import FixedText
 from attacks.gcg import GCG
 from attacks.hill_climb import HillClimb
+from attacks.ngram_stuffing import NgramStuffing
 from attacks.objectives import Eisl, ExpectedRank, FirstItem, Margin
 from attacks.random_search import RandomSearch
 from retrievers.llm import LanguageModelRecommender
@@ -52,6 +53,8 @@ SMALL = GCG(tokens=4, width=6, top_k=8, finalists=2)
         BeamSearch(
             tokens=2, beam=1, width=2, rounds=1, temperature=0, top_k=3, top_p=0.5, screening="frozen_tail"
         ),
+        NgramStuffing(length=3),
+        NgramStuffing(length=2, unseen=False, initial="1. {name}", pieces=5, banned_words=("a",)),
         ToyAttack(),
     ],
     ids=str,
