@@ -56,3 +56,14 @@ def weights(log_probs: np.ndarray, counts: np.ndarray, tokens: int) -> np.ndarra
     likely = np.minimum(log_probs, -1e-12)
     odds = np.where(np.isnan(likely), 0.0, likely - np.log(-np.expm1(likely)))
     return np.asarray(np.maximum(0.0, odds + np.log1p(-share) - np.log(share)))
+
+
+def copied(log_probs: np.ndarray, share: float) -> np.ndarray:
+    """log P(n|q) of n-grams of the query itself, where a share of what is written copies the query: (n,) float64.
+
+    P'(n|q) = share + (1 − share) P(n|q), as in a pointer network (See et al. 2017, arXiv 1704.04368). A share of 0
+    leaves all to the model, as the paper does; with one of 0.5, odds are what they are without a model, or better.
+    """
+    if share <= 0:
+        return log_probs
+    return np.asarray(np.logaddexp(np.log(share), np.log1p(-share) + log_probs))

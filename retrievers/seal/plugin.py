@@ -46,6 +46,8 @@ class SEAL(StagePlugin):
     """Nats that a token costs a group for every beam of an earlier group that chose it at the same step."""
     query_ngrams: bool = True
     """Use the request's own words, one to three in a row, as n-grams too."""
+    copying: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Share of what is written that copies the request, whatever the model says; 0 is the paper."""
     singles: bool = True
     """Count single tokens where no n-gram stands; for `intersective`."""
     alpha: float = Field(default=2.0, gt=0.0)

@@ -15,7 +15,7 @@ from retrievers.seal.corpus import Corpus
 from retrievers.seal.decoding import Search, generate
 from retrievers.seal.index import EditedIndex, NgramIndex
 from retrievers.seal.index.arrays import Document
-from retrievers.seal.keys import Keys
+from retrievers.seal.keys import Keys, copied
 from retrievers.seal.scoring import ABSENT, NO_SINGLES, Found, Scoring, Singles, scored
 from retrievers.shown import best, objective_of, query_of, ranked, searched_fields, source_of
 from testbed.types import Intervention, Slate, Target, Usage
@@ -92,6 +92,10 @@ class GenerativeRetriever:
         """The stage without what the model said before; for models that change."""
         anew = replace(self.asker, _trees=OrderedDict()) if self.asker else None
         return replace(self, asker=anew, _answers=OrderedDict())
+
+    def with_options(self, options: SEAL) -> GenerativeRetriever:
+        """The stage under other options of search and scoring; what the model said is not asked again."""
+        return replace(self, options=options, _answers=OrderedDict())
 
     def with_edits(self, intervention: Intervention) -> GenerativeRetriever:
         """The stage over the edited catalog; only the edited items are indexed."""
@@ -225,7 +229,7 @@ class GenerativeRetriever:
         pairs = []
         for number in range(count):
             titles = made[count + number] if options.titles else []
-            mine = list(zip(own[number], values[number].tolist(), strict=True))
+            mine = list(zip(own[number], copied(values[number], options.copying).tolist(), strict=True))
             pairs.append([*made[number], *titles, *mine])
         return pairs, [queries.singles(self.index, rows[0].numpy()) for rows in first]
 

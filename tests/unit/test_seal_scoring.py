@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from retrievers.seal import scoring as scoring_module
 from retrievers.seal.index import END, START, NgramIndex
-from retrievers.seal.keys import Keys, weights
+from retrievers.seal.keys import Keys, copied, weights
 from retrievers.seal.scoring import Found, Scoring, Way
 
 CORPUS = [
@@ -177,3 +177,13 @@ def test_a_likely_key_is_worth_more() -> None:
     assert exp(-weights(np.array([log(0.5)]), np.array([1]), N)[0]) == pytest.approx(
         6 / (N + 5) / (1 - 6 / (N + 5))
     )
+
+
+def test_a_share_of_copying_lifts_the_querys_own_ngrams_to_it() -> None:
+    values = np.log([1e-9, 0.2, 0.9])
+    assert np.exp(copied(values, 0.5)) == pytest.approx([0.5, 0.6, 0.95])
+    assert copied(values, 0.0).tolist() == values.tolist()
+    counts = np.full(3, 7)
+    unasked = weights(np.full(3, np.nan), counts, 10_000)
+    assert (weights(copied(values, 0.5), counts, 10_000) >= unasked).all()
+    assert (weights(values, counts, 10_000) < unasked).tolist() == [True, True, False]
