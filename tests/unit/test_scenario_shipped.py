@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import beir_folder
 import pytest
 from safegeo_folder import write
 
@@ -33,6 +34,8 @@ def shipped(name: str, folder: Path) -> list[str]:
     """The overrides that a shipped scenario needs to be complete."""
     if name == "safegeo.yaml":
         return [f"catalog.path={write(folder)}"]
+    if name == "scifact_retrieval.yaml":
+        return [f"catalog.path={beir_folder.write(folder / 'scifact')}"]
     if name != "paper_catalog.yaml":
         return []
     names = ("ColdBrew Master", "QuickBrew Express", "CaféPro")
@@ -52,6 +55,11 @@ def test_shipped_scenarios_are_right_and_fit_their_catalogs(name: str, tmp_path:
 def test_the_paper_catalog_has_to_be_named() -> None:
     with pytest.raises(Exception, match=r"paper_catalog.yaml:\d+:\d+: catalog.path: this key is missing"):
         load(SCENARIOS / "paper_catalog.yaml")
+
+
+def test_the_beir_folder_has_to_be_named() -> None:
+    with pytest.raises(Exception, match=r"scifact_retrieval.yaml:\d+:\d+: catalog.path: this key is missing"):
+        load(SCENARIOS / "scifact_retrieval.yaml")
 
 
 def answer(path: Path) -> tuple[subprocess.CompletedProcess[str], float]:
