@@ -1,0 +1,37 @@
+"""Options of the sequential recommender; the model is loaded when it is built."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from testbed.protocols import Access, CatalogPath, StagePlugin
+
+if TYPE_CHECKING:
+    from retrievers.rearec.stage import SequentialRecommender
+    from testbed.catalog import Catalog
+    from testbed.environment import Environment
+
+
+class ReaRec(StagePlugin):
+    """Rank listings by what comes next in the request's history (ReaRec: Tang et al. 2025, arXiv 2503.22675)."""
+
+    grants: ClassVar[Access] = Access.scores
+
+    model: CatalogPath
+    """A folder `seed-<number>` that `testbed train rearec` left."""
+    k: int = Field(default=10, ge=1)
+    """Most listings that are kept."""
+    fields: tuple[str, ...] | None = None
+    """Fields that are an item's text, in this order, for models that read texts; all when left out."""
+    steps: int | None = Field(default=None, ge=0)
+    """Reasoning steps; as many as the model was taught when left out."""
+    halt: float | None = Field(default=None, ge=0)
+    """Stop reasoning at the first step whose prediction is within so many nats of the one before."""
+
+    def build(self, catalog: Catalog, env: Environment) -> SequentialRecommender:
+        """Load the model and its view of the catalog."""
+        from retrievers.rearec.stage import SequentialRecommender
+
+        return SequentialRecommender.over(catalog, self, env)

@@ -1,0 +1,182 @@
+"""The sequential stage: what a user with this history does next, by a trained model with latent reasoning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from retrievers.embeddings import embeddings_of
+from retrievers.rearec.predict import halted, state_of
+from retrievers.rearec.stored import Stored
+from retrievers.shown import Documents, best, objective_of, ranked, searched_fields, source_of
+from testbed.errors import UserError
+from testbed.types import Intervention, Slate, Usage
+
+if TYPE_CHECKING:
+    from retrievers.rearec.model import SequentialModel
+    from retrievers.rearec.plugin import ReaRec
+    from testbed.catalog import Catalog
+    from testbed.environment import Environment
+    from testbed.language.encoder import Encoder
+    from testbed.protocols import Context, Objective, Probe
+
+DECIMALS = 4
+"""Scores are rounded to this many decimals, so that the last bits do not decide ties."""
+
+
+@dataclass(frozen=True)
+class SequentialRecommender:
+    """Rank by the similarity of items to the user's state.
+
+    `table`: (n, d) float32, a row an item of the catalog as its vendor wrote it.
+    `known`: (n,) false for items that a model of ids has not seen: they are never listed, and left out of
+    histories. `edited`: rows whose text is another. A request without a known history has no next item: the
+    slate is handed on as it came, cut to k.
+    """
+
+    options: ReaRec
+    stored: Stored
+    documents: Documents
+    model: SequentialModel
+    encoder: Encoder | None
+    table: Tensor
+    known: np.ndarray
+    intervention: Intervention = ()
+    edited: Mapping[int, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    @torch.no_grad()
+    def over(cls, catalog: Catalog, options: ReaRec, env: Environment) -> SequentialRecommender:
+        """Load a model for a catalog. UserError where a model of ids knows none of its items."""
+        stored = Stored.of(options.model)
+        if options.steps is not None and options.steps > stored.options.steps:
+            raise UserError(
+                f"stage rearec: steps: {stored.folder} was taught {stored.options.steps} steps, not {options.steps}"
+            )
+        documents = Documents(catalog, searched_fields("rearec", options.fields, catalog))
+        if stored.options.items == "text":
+            encoder = env.encoder(stored.encoder or "minilm")
+            model = stored.model(torch.from_numpy(np.array(embeddings_of(documents, encoder, env.cache))))
+            return cls(
+                options, stored, documents, model, encoder, model.items.table(), np.ones(len(catalog), bool)
+            )
+        rows = {item: row for row, item in enumerate(stored.items)}
+        places = np.array([rows.get(item, -1) for item in catalog.ids], dtype=np.int64)
+        if not (places >= 0).any():
+            raise UserError(
+                f"stage rearec: {stored.folder} knows none of the items of catalog {catalog.name!r}; a model with "
+                "items: text ranks any catalog"
+            )
+        reader, vectors = None, None
+        if stored.options.items == "both":
+            reader = env.encoder(stored.encoder or "minilm")
+            mine = np.array(embeddings_of(documents, reader, env.cache))
+            found = np.zeros((stored.count, mine.shape[1]), dtype=np.float32)
+            found[places[places >= 0]] = mine[places >= 0]
+            vectors = torch.from_numpy(found)
+        model = stored.model(vectors)
+        table = model.items.table()[torch.from_numpy(np.maximum(places, 0))]
+        return cls(options, stored, documents, model, reader, table, places >= 0)
+
+    def with_edits(self, intervention: Intervention) -> SequentialRecommender:
+        """The stage over the edited catalog; only edited items are encoded, and none by a model of ids."""
+        if self.encoder is None:
+            return replace(self, intervention=intervention)
+        return replace(
+            self, intervention=intervention, edited=self._encoded(self.documents.edited(intervention))
+        )
+
+    def __call__(self, context: Context, *inputs: Slate) -> Slate:
+        (slate,) = inputs
+        history = self._history(context)
+        source = source_of(slate)
+        if not history:
+            kept = (slate.listings[place] for place in range(min(self.options.k, len(slate))))
+            return Slate(tuple(replace(listing, score=None) for listing in kept), note="no history")
+        scores, ranks = self.scores(context, slate), self.documents.id_ranks
+        if source is None:
+            rows = self._rows(slate)
+            found = ranked(slate, scores[rows], ranks[rows], self.options.k)
+            return Slate(tuple(one for one in found if one.score != -np.inf))
+        chosen = best(scores, ranks, self.options.k)
+        ids = self.documents.catalog.ids
+        return Slate(
+            tuple(source.listing(ids[row], float(scores[row])) for row in chosen if scores[row] > -np.inf)
+        )
+
+    def losses(self, probe: Probe, objective: Objective) -> tuple[np.ndarray, Usage]:
+        """Objective over the scores of all listings of each variant: (len(slates),) float64."""
+        if not probe.slates:
+            return np.zeros(0), Usage()
+        rows = self._rows(probe.slates[0])
+        variants = [np.maximum(self.scores(probe.context, slate)[rows], -1e4) for slate in probe.slates]
+        rank = probe.slates[0].rank_of(probe.context.target_id or "")
+        return objective_of(variants, rank - 1 if rank else None, objective), Usage()
+
+    def scores(self, context: Context, slate: Slate) -> np.ndarray:
+        """Scores of all items of the catalog as the slate shows them: (n,) float64, rounded; −inf for unknown ones."""
+        return self._read(self.states(context, slate), self._table(slate))
+
+    @torch.no_grad()
+    def states(self, context: Context, slate: Slate) -> Tensor:
+        """States r_0 … r_K of the request's user: (K + 1, d); zeros without a history."""
+        history = self._history(context)[-self.stored.options.length :]
+        if not history:
+            return torch.zeros(1, self.stored.options.width)
+        seen = torch.tensor([history])
+        ends = torch.tensor([[len(history) - 1]])
+        return self.model.states(self._table(slate), seen, ends, steps=self.options.steps)[:, 0, 0]
+
+    @torch.no_grad()
+    def _read(self, states: Tensor, table: Tensor) -> np.ndarray:
+        if self.options.halt is not None:
+            state = halted(self.model, states[:, None], table, self.options.halt)[0]
+        else:
+            state = state_of(states, self.stored.read)
+        found = self.model.scores(state[None], table)[0].double().numpy().round(DECIMALS)
+        return np.where(self.known, found, -np.inf)
+
+    def _table(self, slate: Slate) -> Tensor:
+        """Items as the slate shows them."""
+        if self.encoder is None:
+            return self.table
+        source = source_of(slate)
+        if source is not None:
+            same = source.intervention == self.intervention
+            changed = self.edited if same else self._encoded(self.documents.edited(source.intervention))
+        else:
+            changed = self._encoded(self.documents.changed(self._rows(slate).tolist(), list(slate)))
+        if not changed:
+            return self.table
+        return self.table.index_copy(0, torch.tensor(list(changed)), torch.stack(list(changed.values())))
+
+    @torch.no_grad()
+    def _encoded(self, texts: Mapping[int, str]) -> dict[int, Tensor]:
+        """Row → item vector of changed texts, one at a time: padding would change the last bits."""
+        assert self.encoder is not None
+        found = {}
+        for row, text in texts.items():
+            vector = torch.from_numpy(self.encoder.encode([text]))
+            at = torch.tensor([self._own_row(row)])
+            found[row] = self.model.items.with_texts(self.model.items.table(), at, vector)[at[0]]
+        return found
+
+    def _own_row(self, row: int) -> int:
+        """Row of a catalog's item in the model's own table."""
+        if self.stored.options.items == "text":
+            return row
+        return self.stored.items.index(self.documents.catalog.ids[row]) if self.known[row] else 0
+
+    def _history(self, context: Context) -> list[int]:
+        rows = self.documents.catalog.rows
+        found = [rows[item] for item in context.request.history if item in rows]
+        return [row for row in found if self.known[row]]
+
+    def _rows(self, slate: Slate) -> np.ndarray:
+        rows = self.documents.catalog.rows
+        return np.array([rows[item_id] for item_id in slate.ids], dtype=np.int64)

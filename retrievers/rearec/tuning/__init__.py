@@ -1,0 +1,1 @@
+"""Training of sequential recommenders: the backbone first, then its reasoning steps."""

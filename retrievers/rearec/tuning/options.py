@@ -1,0 +1,81 @@
+"""Options of `testbed train rearec`; torch is imported when training begins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from retrievers.rearec.model.options import ModelOptions
+from testbed.protocols import TrainerPlugin
+
+if TYPE_CHECKING:
+    from testbed.environment import Environment
+
+
+class RearecTrainer(TrainerPlugin, ModelOptions):
+    """Train a sequential recommender, with or without latent reasoning steps (ReaRec: Tang et al. 2025)."""
+
+    free: ClassVar[tuple[str, ...]] = ("seeds", "epochs", "reasoning_epochs", "patience")
+    """Options that may change when a training goes on."""
+
+    data: Annotated[Path, "path relative to the working directory"]
+    """Interactions: a file or a folder with one (RecBole atomic files, `user item item …`, JSON lines)."""
+    split: Literal["leave_one_out", "time"] = "leave_one_out"
+    """What is held out: everybody's last two items, or the newest tenths of all interactions."""
+    loss: Literal["base", "last", "erl", "prl"] = "base"
+    """How steps are taught: not at all, at the last one, as an ensemble, or progressively."""
+    diversity: float = Field(default=0.01, ge=0)
+    """λ of `erl`: how strongly steps are pushed apart."""
+    sharpening: float = Field(default=2.0, gt=0)
+    """α of `prl`: how much sharper a step's softmax is than the one before."""
+    contrast: float = Field(default=1.0, ge=0)
+    """Weight of `prl`'s contrast between noisy and clean states."""
+    noise: float = Field(default=0.01, ge=0)
+    """Standard deviation of the noise in `prl`."""
+    negatives: int | None = Field(default=None, ge=1)
+    """Items drawn for each batch that targets compete with; all items when left out."""
+    batch: int = Field(default=4096, ge=1)
+    """Positions of a batch, about."""
+    branches: int = Field(default=4, ge=1)
+    """Positions of each history that reasoning is learnt at in an epoch."""
+    learning_rate: float = Field(default=1e-3, gt=0)
+    """Of Adam; constant."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Of all weights but those of state spaces, norms and biases."""
+    epochs: int = Field(default=200, ge=1)
+    """Most epochs of the backbone."""
+    reasoning_epochs: int = Field(default=50, ge=0)
+    """Most epochs with reasoning steps, from the best backbone."""
+    patience: int = Field(default=10, ge=1)
+    """Epochs without a better validation before a phase ends."""
+    measure: Literal["NDCG@10", "NDCG@20", "Recall@10", "Recall@20"] = "NDCG@10"
+    """What is best, on the validation items, history left out."""
+    validation_users: int = Field(default=5000, ge=1)
+    """Most users that are validated on, the same in every epoch."""
+    encoder: str = "minilm"
+    """Sentence encoder of the items' texts, for `items: text` and `both`."""
+    seeds: tuple[int, ...] = (0,)
+    """Each is a training of its own, in a folder `seed-<number>`."""
+
+    @model_validator(mode="after")
+    def _reasons(self) -> Self:
+        if self.loss != "base" and not self.steps:
+            raise ValueError(f"loss {self.loss!r} needs reasoning steps: set steps=2, for instance")
+        if self.loss == "base" and self.steps:
+            raise ValueError(f"{self.steps} steps need a loss that teaches them: erl, prl or last")
+        if len(set(self.seeds)) != len(self.seeds) or not self.seeds:
+            raise ValueError("seeds: expected at least one, none twice")
+        return self
+
+    @property
+    def model(self) -> ModelOptions:
+        """The architecture alone."""
+        return ModelOptions(**{name: getattr(self, name) for name in ModelOptions.model_fields})
+
+    def train(self, folder: Path, env: Environment) -> None:
+        """Train every seed, going on with what is there; write figures beside the floors."""
+        from retrievers.rearec.tuning.seeds import train
+
+        train(self, folder, env)

@@ -1,0 +1,155 @@
+"""Training a sequential recommender: it learns, goes on to the same result, refuses what does not fit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file
+
+from retrievers.rearec.data import Interactions, Split, leave_one_out
+from retrievers.rearec.evaluation import ranks
+from retrievers.rearec.predict import READS, scorer
+from retrievers.rearec.tuning import checkpoint
+from retrievers.rearec.tuning.options import RearecTrainer
+from retrievers.rearec.tuning.training import Training
+from testbed.environment import Environment
+from testbed.errors import UserError
+
+SMALL: dict[str, Any] = {
+    "data": Path("x"), "width": 16, "inner": 32, "length": 8, "batch": 128, "epochs": 3, "reasoning_epochs": 2,
+    "learning_rate": 0.01, "dropout": 0.1,
+}  # fmt: skip
+
+
+def chain(users: int = 150, items: int = 20) -> Split:
+    """Histories that follow one cycle of items, with some noise."""
+    rng = np.random.default_rng(0)
+    histories = []
+    for _ in range(users):
+        item, history = int(rng.integers(items)), []
+        for _ in range(int(rng.integers(4, 9))):
+            history.append(item)
+            item = (item + 3) % items if rng.random() < 0.9 else int(rng.integers(items))
+        histories.append(history)
+    return leave_one_out(
+        Interactions.of([f"u{n}" for n in range(users)], [f"i{n}" for n in range(items)], histories)
+    )
+
+
+def training_of(folder: Path, options: RearecTrainer, split: Split | None = None, seed: int = 0) -> Training:
+    folder.mkdir(exist_ok=True)
+    return Training(options, split or chain(), folder, seed, None, torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"loss": "base", "steps": 0}, {"loss": "erl", "steps": 1}, {"loss": "prl", "steps": 2, "negatives": 10}],
+    ids=lambda given: given["loss"],
+)
+def test_an_interrupted_training_ends_like_an_undisturbed_one(tmp_path: Path, given: dict[str, Any]) -> None:
+    options = RearecTrainer(**SMALL, **given)
+    whole = training_of(tmp_path / "whole", options)
+    lines: list[dict[str, Any]] = []
+    whole.run(lines.append)
+    for stop in (2, 4):
+        folder = tmp_path / f"cut-{stop}"
+
+        class Stop(Exception):
+            pass
+
+        seen: list[dict[str, Any]] = []
+
+        def tell(line: dict[str, Any], seen: list[dict[str, Any]] = seen, stop: int = stop) -> None:
+            seen.append(line)
+            if len(seen) == stop:
+                raise Stop
+
+        if stop < len(lines):
+            with pytest.raises(Stop):
+                training_of(folder, options).run(tell)
+        else:
+            training_of(folder, options).run(seen.append)
+        again = training_of(folder, options)
+        again.run(seen.append)
+        assert [_without_time(line) for line in seen] == [_without_time(line) for line in lines]
+        for name, weight in load_file(tmp_path / "whole" / checkpoint.BEST).items():
+            assert torch.equal(load_file(folder / checkpoint.BEST)[name], weight)
+
+
+def _without_time(line: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in line.items() if name != "seconds"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", ["sasrec", "bert4rec", "s4d", "gru"])
+def test_every_backbone_learns_a_chain(tmp_path: Path, backbone: str) -> None:
+    options = RearecTrainer(**{**SMALL, "epochs": 12}, backbone=backbone, loss="prl", steps=1, branches=3)
+    training = training_of(tmp_path, options)
+    lines: list[dict[str, Any]] = []
+    training.run(lines.append)
+    split = training.split
+    found = ranks(scorer(training.model, split, READS["prl"]), split.interactions, split.test, history=True)
+    chance = sum(1 / np.log2(1 + rank) for rank in range(1, 11)) / 20
+    assert found.summary()["NDCG@10"] > 2 * chance
+    assert [line["phase"] for line in lines].count("reasoning") == 2
+
+
+def test_other_options_and_other_data_do_not_continue_a_training(tmp_path: Path) -> None:
+    options = RearecTrainer(**SMALL)
+    training_of(tmp_path, options).run(lambda line: None)
+    with pytest.raises(UserError, match=r"was trained with width '16', not '32'; give the same options"):
+        training_of(tmp_path, options.model_copy(update={"width": 32}))
+    with pytest.raises(UserError, match="was trained on other data; choose another folder"):
+        training_of(tmp_path, options, chain(users=151))
+    training_of(tmp_path, options.model_copy(update={"epochs": 4}))
+    (tmp_path / checkpoint.STATE).write_text("{")
+    with pytest.raises(
+        UserError, match=r"checkpoint.json: is damaged .*; remove the folder or choose another"
+    ):
+        training_of(tmp_path, options)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"loss": "erl"}, "loss 'erl' needs reasoning steps: set steps=2, for instance"),
+        ({"steps": 2}, "2 steps need a loss that teaches them: erl, prl or last"),
+        ({"width": 15, "heads": 2}, "width 15 cannot be shared by 2 heads"),
+        ({"seeds": (1, 1)}, "seeds: expected at least one, none twice"),
+    ],
+)
+def test_options_that_do_not_fit(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        RearecTrainer(data=Path("x"), **given)
+
+
+def test_several_seeds_stand_beside_the_floors(tmp_path: Path) -> None:
+    split = chain()
+    data = split.interactions
+    text = "".join(
+        f"{user} {' '.join(data.items[row] for row in data.history(number))}\n"
+        for number, user in enumerate(data.users)
+    )
+    (tmp_path / "data.txt").write_text(text)
+    options = RearecTrainer(**{**SMALL, "data": tmp_path / "data.txt", "epochs": 1}, seeds=(0, 3))
+    out = tmp_path / "out"
+    options.train(out, Environment(device="cpu"))
+    figures = json.loads((out / "figures.json").read_text())
+    assert set(figures) == {"model", "popularity", "Markov", "item-kNN", "EASE"}
+    assert len(figures["model"]) == 2
+    assert figures["model"][0] != figures["model"][1]
+    card = (out / "README.md").read_text()
+    assert card.startswith("# sasrec, 0 reasoning steps, loss base\n\n150 users, 20 items (0 with text), ")
+    assert "| Markov | " in card
+    assert " ± " in card
+    stamp = (out / "seed-0" / checkpoint.BEST).stat().st_mtime_ns
+    options.train(out, Environment(device="cpu"))
+    assert (out / "seed-0" / checkpoint.BEST).stat().st_mtime_ns == stamp
+    with pytest.raises(UserError, match=r"150 of 150|20 of 20 items have no text, for instance 'i\d+'"):
+        options.model_copy(update={"items": "text"}).train(tmp_path / "other", Environment(device="cpu"))
