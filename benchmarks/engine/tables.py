@@ -34,7 +34,7 @@ def machine(bench: Bench) -> str:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     model = bench.arena(options.targets[0]).stack.last.stage.model  # type: ignore[attr-defined]
     facts = [
-        ("processor", f"{_processor()}, {os.cpu_count()} logical cores, {memory:.0f} GiB"),
+        ("processor", f"{processor()}, {os.cpu_count()} logical cores, {memory:.0f} GiB"),
         ("engines", f"{options.threads} thread each, {str(model.dtype).removeprefix('torch.')}"),
         (
             "versions",
@@ -180,7 +180,8 @@ def _cell(entry: dict[str, Any] | None) -> str:
     return f"{entry['cpu']:.2f}" if "cpu" in entry else str(entry["failed"])
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Name of the machine's processor."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
