@@ -1,0 +1,1 @@
+"""Quality of retrievers on requests with judgements, row by row."""
