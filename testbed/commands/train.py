@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,29 +16,54 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 
 
-@click.command("train")
+@click.command("train", context_settings={"ignore_unknown_options": True})
 @click.argument("trainer")
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
 @SET
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to train into."
 )
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps or auto.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of each process.")
-def command(trainer: str, settings: tuple[str, ...], out: Path, device: str, threads: int | None) -> None:
+def command(
+    trainer: str,
+    options: tuple[str, ...],
+    settings: tuple[str, ...],
+    out: Path,
+    device: str,
+    threads: int | None,
+) -> None:
     """Train with TRAINER (`testbed list trainers`) into a folder; the same command goes on after an interruption.
 
-    Options of the trainer are set with --set, for instance --set steps=200; `testbed show TRAINER` lists them.
+    OPTIONS of the trainer are written as --name VALUE, for instance --steps 200, or as --set steps=200;
+    `testbed show trainers/TRAINER` lists them.
     """
     from testbed.environment import Environment
     from testbed.locks import locked
 
-    plugin = resolved(trainer, settings)
+    plugin = resolved(trainer, (*settings, *as_settings(options)))
     try:
         with locked(out, "folder to train into"):
             plugin.train(out, Environment(device=device, threads=threads))
     except KeyboardInterrupt:
         click.echo(f"interrupted; the same command goes on from {out}", err=True)
         raise SystemExit(INTERRUPTED) from None
+
+
+def as_settings(options: Sequence[str]) -> list[str]:
+    """`--name VALUE` and `--name=VALUE` as `name=VALUE`; a hyphen within a name stands for an underscore."""
+    found, words = [], iter(options)
+    for word in words:
+        name, equals, value = word.removeprefix("--").partition("=")
+        if not word.startswith("--") or not name:
+            raise click.UsageError(f"expected --name VALUE, got {word!r}")
+        if not equals:
+            following = next(words, None)
+            if following is None:
+                raise click.UsageError(f"--{name} needs a value")
+            value = following
+        found.append(f"{name.replace('-', '_')}={value}")
+    return found
 
 
 def resolved(name: str, settings: tuple[str, ...]) -> TrainerPlugin:

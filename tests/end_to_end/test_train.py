@@ -85,6 +85,10 @@ def test_two_processes_train_an_adapter_with_a_card(base: Path, tmp_path: Path) 
         (["recommender", "--set", "stps=3"], "stps: unknown key 'stps'; did you mean 'steps'?"),
         (["recommender", "--set", "rank=0"], "rank: expected a number from 1, got the number 0"),
         (["recommender", "--set", "rank"], "expected KEY=VALUE, for instance steps=200"),
+        (["recommender", "--rank", "0"], "rank: expected a number from 1, got the number 0"),
+        (["recommender", "--learning-rat=1"], "unknown key 'learning_rat'; did you mean 'learning_rate'?"),
+        (["recommender", "--rank"], "--rank needs a value"),
+        (["recommender", "rank"], "expected --name VALUE, got 'rank'"),
     ],
 )
 def test_wrong_settings_are_named(arguments: list[str], message: str, tmp_path: Path) -> None:
