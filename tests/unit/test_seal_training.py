@@ -43,7 +43,7 @@ class Facts(CatalogPlugin):
 
 
 OPTIONS = SealTrainer(
-    catalog=Facts(), rank=4, first_layer=0, steps=80, warmup=1, decay=0.0, learning_rate=0.02, batch=8, spans=4,
+    catalog=Facts(), rank=4, first_layer=0, steps=80, warmup=1, decay=0.0, learning_rate=0.02, batch=8, spans=8,
     length=8, evaluate_every=80, unsupervised=0.3, held_out=0.3, prompt="{query}", title_prompt="name {query}",
 )  # fmt: skip
 
@@ -68,8 +68,11 @@ def test_spans_begin_with_words_and_favour_the_query() -> None:
     sharp = [drawn(text, "Coffee machine?", 1, 3, 50.0, rng)[0] for _ in range(20)]
     assert set(sharp) <= {(1, 2, 3)}
     even = {drawn(text, "Coffee machine?", 1, 3, 0.0, rng)[0] for _ in range(200)}
-    assert len(even) == 8
-    assert len(drawn(text, "", 100, 2, 1.0, rng)) == 8
+    assert even == {(1, 2, 3), (3, 4, 5), (5, 6, 0), (7, 3), (3,)}  # none begins with "the" or "is"
+    assert len(drawn(text, "", 100, 2, 1.0, rng)) == 5
+    rarity = np.array([0, 1, 0, 0, 0, 1, 0, 1.0])
+    rare = [drawn(text, "machine red", 1, 1, 50.0, rng, rarity)[0] for _ in range(20)]
+    assert set(rare) == {(5,)}
     assert drawn(Text.of([6], pieces), "red", 3, 3, 1.0, rng) == []
 
 

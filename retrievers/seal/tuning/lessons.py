@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from retrievers.seal.index import EditedIndex, NgramIndex
 from retrievers.seal.plugin import SEAL
 from retrievers.seal.stage import GenerativeRetriever
 from retrievers.seal.tuning.spans import Text, drawn, stretch
@@ -40,8 +41,8 @@ class Split:
     held_out: tuple[Request, ...]
 
     @classmethod
-    def of(cls, catalog: Catalog, share: float, seed: int) -> Split:
-        """UserError where either part would be empty."""
+    def of(cls, catalog: Catalog, share: float, seed: int, most: int | None = None) -> Split:
+        """UserError where either part would be empty. `most`: learn from so many, of which fewer are a part."""
         judged = [
             request for request in catalog.requests if any(catalog.judgements.get(request.id, {}).values())
         ]
@@ -55,7 +56,8 @@ class Split:
                 f"catalog {catalog.name!r}: {len(judged)} requests with judgements cannot be split into some to "
                 "learn from and some to validate on"
             )
-        return found
+        chosen = sorted(found.train, key=lambda one: rng_for(seed, "learnt from", one.id).random())[:most]
+        return replace(found, train=tuple(one for one in found.train if one in set(chosen)))
 
 
 class Lessons:
@@ -66,9 +68,10 @@ class Lessons:
     def __init__(self, model: LanguageModel, options: SealTrainer, env: Environment) -> None:
         self.model, self.options, self.env = model, options, env
         self.catalog = options.catalog.load()
-        self.split = Split.of(self.catalog, options.held_out, options.seed)
+        self.split = Split.of(self.catalog, options.held_out, options.seed, options.train_requests)
         self._texts: dict[int, Text] = {}
         self._retriever = GenerativeRetriever.with_model(self.catalog, self._stage(), model, env)
+        self._rarity = _rarity(self._retriever.index, len(model.pieces))
         (self._newline,) = model.encode_many(["\n"])
 
     def unit(self, step: int, index: int) -> Taught:
@@ -86,12 +89,14 @@ class Lessons:
     def look(self, rank: int, processes: int) -> tuple[float, float]:
         """How much nDCG@10 is missing on held-out requests."""
         asked = self.split.held_out[: self.options.validation_requests][rank::processes]
-        found = self.quality(asked)
+        found = self.quality(asked, beams=self.options.validation_beams)
         return float(np.sum(1 - np.asarray(found))), float(len(found))
 
-    def quality(self, asked: tuple[Request, ...]) -> list[float]:
-        """nDCG@10 of requests under the model as it is now."""
+    def quality(self, asked: tuple[Request, ...], beams: int | None = None) -> list[float]:
+        """nDCG@10 of requests under the model as it is now. `beams`: other than the retriever's."""
         stage = self._retriever.asked_anew()
+        if beams is not None:
+            stage = stage.with_options(stage.options.model_copy(update={"beams": beams}))
         source = self.catalog.source()
         found: list[float] = []
         for begin in range(0, len(asked), 8):
@@ -118,7 +123,7 @@ class Lessons:
         """A query with some spans of a document, or its title; None for a document without words."""
         if rng.random() < self.options.unsupervised:
             row = int(rng.integers(len(self.catalog)))
-            query = stretch(self._text(row), self.model, rng)
+            query = self._instead_of_a_query(row, rng)
         else:
             request = self.split.train[int(rng.integers(len(self.split.train)))]
             grades = self.catalog.judgements[request.id]
@@ -130,18 +135,42 @@ class Lessons:
             prompt, branches = self.options.title_prompt, self._title(row)
         else:
             options = self.options
-            branches = drawn(self._text(row), query, options.spans, options.length, options.sharpness, rng)
+            branches = drawn(
+                self._text(row), query, options.spans, options.length, options.sharpness, rng, self._rarity
+            )
         if not branches or not query:
             return None
         return Row(tuple(self.model.encode(prompt.replace("{query}", query))), tuple(branches))
 
+    def _instead_of_a_query(self, row: int, rng: np.random.Generator) -> str:
+        """The title, which is what many queries look like, or some words of the text."""
+        if rng.random() < 0.5:
+            return self._name(row)
+        return stretch(self._text(row), self.model, rng)
+
+    def _name(self, row: int) -> str:
+        return self.catalog.columns[self.catalog.name_field][row]
+
     def _title(self, row: int) -> list[tuple[int, ...]]:
-        name = self.catalog.columns[self.catalog.name_field][row]
-        tokens = self.model.encode(f" {name}")[:LONGEST_TITLE]
+        tokens = self.model.encode(f" {self._name(row)}")[:LONGEST_TITLE]
         return [(*tokens, *self._newline)]
 
     def _text(self, row: int) -> Text:
+        """Title, where the retriever has it apart, and body."""
         if row not in self._texts:
-            body = self._retriever.corpus.bodies.text(row)
-            self._texts[row] = Text.of(self.model.encode(f" {body}"), self.model.pieces)
+            corpus, found = self._retriever.corpus, None
+            for documents in (corpus.names, corpus.bodies):
+                if documents:
+                    part = Text.of(self.model.encode(f" {documents.text(row)}"), self.model.pieces)
+                    found = found.then(part) if found else part
+            assert found
+            self._texts[row] = found
         return self._texts[row]
+
+
+def _rarity(index: NgramIndex | EditedIndex, vocabulary: int) -> np.ndarray:
+    """How rare tokens are in the corpus, from 0 to 1 for one that occurs once: (V,) float64."""
+    tokens, counts = index.unigrams
+    found = np.ones(vocabulary)
+    found[tokens] = 1 - np.log(counts) / np.log(max(2, index.tokens))
+    return found

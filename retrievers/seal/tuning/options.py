@@ -30,14 +30,16 @@ class SealTrainer(LowRankTrainer):
     """Peak of the schedule."""
     batch: int = Field(default=16, ge=1)
     """Queries an update."""
-    spans: int = Field(default=8, ge=1)
+    spans: int = Field(default=12, ge=1)
     """N-grams of the document that are learnt for a query at once; they share the prompt."""
-    length: int = Field(default=10, ge=1, le=64)
-    """Tokens of an n-gram."""
-    sharpness: float = Field(default=1.0, ge=0)
-    """How much likelier spans are drawn for every word that they share with the query (0: evenly)."""
+    length: int = Field(default=6, ge=1, le=64)
+    """Tokens of an n-gram; searches need not be longer."""
+    sharpness: float = Field(default=3.0, ge=0)
+    """How much likelier spans are drawn for the words that they share with the query, rare ones above all."""
     unsupervised: float = Field(default=0.5, ge=0, le=1)
-    """Share of examples without a query: a stretch of a document stands for one."""
+    """Share of examples without a query: a document's title or a stretch of its text stands for one."""
+    train_requests: int | None = Field(default=None, ge=1)
+    """Most requests that are learnt from, drawn by the seed; all but those held out when left out."""
     titles: float = Field(default=0.25, ge=0, le=1)
     """Share of examples that ask for the document's title."""
     prompt: str = PROMPT
@@ -48,6 +50,8 @@ class SealTrainer(LowRankTrainer):
     """Share of the requests that are not learnt from, for validation."""
     validation_requests: int = Field(default=40, ge=1)
     """Most held-out requests that are retrieved for at each look."""
+    validation_beams: int = Field(default=5, ge=1)
+    """Beams of the searches at a look, which cost as much as many updates."""
     measured_requests: int = Field(default=200, ge=1)
     """Most held-out requests for the figures of the model card."""
 

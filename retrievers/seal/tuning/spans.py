@@ -20,11 +20,15 @@ STOP = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A document's body as tokens, with the word that begins at each token, or ''. `begins`: where words begin."""
+    """A document as tokens, with the word that begins at each token, or ''. `begins`: where words begin.
+
+    `ends`: per word, where the part of the document (title or body) ends that it stands in.
+    """
 
     tokens: np.ndarray
     words: tuple[str, ...]
     begins: np.ndarray
+    ends: np.ndarray
 
     @classmethod
     def of(cls, tokens: Sequence[int], pieces: Sequence[str]) -> Text:
@@ -41,9 +45,19 @@ class Text:
                 words.append("")
         found = [WORD.search(word.lower()) for word in words]
         begins = np.array([place for place, match in enumerate(found) if match], dtype=np.int64)
+        ends = np.full(len(begins), len(words), dtype=np.int64)
         return cls(
-            np.asarray(tokens, dtype=np.int64), tuple(match[0] if match else "" for match in found), begins
+            np.asarray(tokens, dtype=np.int64),
+            tuple(match[0] if match else "" for match in found),
+            begins,
+            ends,
         )
+
+    def then(self, other: Text) -> Text:
+        """This and another part behind it; no span crosses the border."""
+        tokens, words = np.concatenate([self.tokens, other.tokens]), self.words + other.words
+        begins = np.concatenate([self.begins, other.begins + len(self.words)])
+        return Text(tokens, words, begins, np.concatenate([self.ends, other.ends + len(self.words)]))
 
 
 def _last(words: list[str]) -> int | None:
@@ -51,23 +65,35 @@ def _last(words: list[str]) -> int | None:
 
 
 def drawn(
-    text: Text, query: str, count: int, length: int, sharpness: float, rng: np.random.Generator
+    text: Text,
+    query: str,
+    count: int,
+    length: int,
+    sharpness: float,
+    rng: np.random.Generator,
+    rarity: np.ndarray | None = None,
 ) -> list[tuple[int, ...]]:
-    """Up to `count` different spans of `length` tokens that begin with a word.
+    """Up to `count` different spans of at most `length` tokens that begin with a word, a frequent one only for want
+    of others.
 
-    Drawn without replacement, each word of the query in a span making it e^sharpness times as likely (the
-    paper samples by overlap as well, section 4.1).
+    Drawn without replacement, each word of the query in a span making it e^(sharpness · rarity) times as likely
+    (the paper samples by overlap as well, section 4.1). `rarity`: of every token of the vocabulary, from 0 to 1;
+    that of a word is its first token's. All are 1 when left out.
     """
-    if not len(text.begins):
+    begins, ends = text.begins, np.minimum(text.begins + length, text.ends)
+    telling = np.array([text.words[begin] not in STOP for begin in begins], dtype=bool)
+    if telling.any():
+        begins, ends = begins[telling], ends[telling]
+    if not len(begins):
         return []
     asked = {match.lower() for match in WORD.findall(query)} - STOP
     shared = np.array([word in asked for word in text.words], dtype=np.float64)
+    if rarity is not None:
+        shared *= rarity[text.tokens]
     sums = np.concatenate([[0.0], np.cumsum(shared)])
-    ends = np.minimum(text.begins + length, len(text.words))
-    overlap = sums[ends] - sums[text.begins]
-    keys = sharpness * overlap + rng.gumbel(size=len(overlap))
-    chosen = text.begins[np.argsort(-keys)[:count]]
-    found = {tuple(text.tokens[begin : begin + length].tolist()): None for begin in chosen}
+    keys = sharpness * (sums[ends] - sums[begins]) + rng.gumbel(size=len(begins))
+    chosen = np.argsort(-keys)[:count]
+    found = {tuple(text.tokens[begins[at] : ends[at]].tolist()): None for at in chosen}
     return list(found)
 
 
