@@ -10,7 +10,7 @@ import numpy as np
 
 from retrievers.seal import queries
 from retrievers.seal.decoding import Search, generate
-from retrievers.seal.keys import Keys
+from retrievers.seal.keys import Keys, copied
 from retrievers.seal.scoring import ABSENT
 from testbed.protocols import Piece, Sought
 
@@ -23,9 +23,17 @@ Pairs = list[tuple[tuple[int, ...], float]]
 
 
 def wished(
-    index: Index, asker: Asker | None, search: Search, query: str, own: Sequence[tuple[int, ...]]
+    index: Index,
+    asker: Asker | None,
+    search: Search,
+    query: str,
+    own: Sequence[tuple[int, ...]],
+    copying: float = 0.0,
 ) -> Pairs:
-    """N-grams that stand for a query whether the corpus has them or not: the model's, and `own` of the query."""
+    """N-grams that stand for a query whether the corpus has them or not: the model's, and `own` of the query.
+
+    `copying`: see `keys.copied`.
+    """
     if asker is None:
         return [(ngram, np.nan) for ngram in own]
     (tree,) = asker.trees([(query, False)])
@@ -34,7 +42,7 @@ def wished(
     (values,) = queries.forced(asker.model, [tree], [own])
     ends = set(asker.ends)  # where a text ends it is not gone on with, and some are no text at all
     made = [(ngram, value) for ngram, value in made if not ends.intersection(ngram)]
-    return [*made, *zip(own, values.tolist(), strict=True)]
+    return [*made, *zip(own, copied(values, copying).tolist(), strict=True)]
 
 
 def pieces(index: Index, reader: Reader, known: Keys, wished: Pairs, way: str, alpha: float) -> Sought:

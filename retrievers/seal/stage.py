@@ -151,7 +151,7 @@ class GenerativeRetriever:
     def _sought(self, query: str) -> Sought:
         options = self.options
         own = queries.spelt(query, self.reader.encode_many) if options.query_ngrams else []
-        wished = seeking.wished(self.index, self.asker, self._search, query, own)
+        wished = seeking.wished(self.index, self.asker, self._search, query, own, options.copying)
         known = self.answers([query])[0].keys
         return seeking.pieces(self.index, self.reader, known, wished, options.scoring, options.alpha)
 

@@ -12,6 +12,7 @@ import torch
 from attacks.beam_search import BeamSearch
 from attacks.gcg import GCG
 from attacks.hill_climb import HillClimb
+from attacks.ngram_stuffing import NgramStuffing
 from attacks.random_search import RandomSearch
 from testbed.protocols import Access, AttackPlugin, Scores
 from testbed.registry import installed
@@ -37,6 +38,7 @@ def _own(kind: str, name: str) -> bool:
         ("hill_climb", HillClimb()),
         ("beam_search", BeamSearch()),
         ("gcg", GCG()),
+        ("ngram_stuffing", NgramStuffing()),
     ],
 )
 def test_queries_a_step(name: str, plugin: AttackPlugin) -> None:

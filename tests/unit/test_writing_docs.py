@@ -65,7 +65,10 @@ def test_the_plugin_is_typed(guide: tuple[Path, str, str]) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["Batched", "Editable", "Priced", "Tokenized", "Scorable", "Screening", "Proposing", "Differentiable"],
+    [
+        *("Batched", "Editable", "Priced", "Tokenized"),
+        *("Scorable", "Screening", "Proposing", "Seeking", "Differentiable"),
+    ],
 )
 def test_every_ability_is_explained_by_its_method(name: str) -> None:
     methods = [method for method in vars(getattr(protocols, name)) if not method.startswith("_")]
