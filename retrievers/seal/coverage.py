@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import overload
 
 import numpy as np
 
+from retrievers.seal.index.arrays import END
 from retrievers.seal.index.kernels import compiled
 from retrievers.seal.index.ngrams import Places, owners
 from retrievers.seal.index.protocol import Index
@@ -22,9 +24,7 @@ class Texts:
     @classmethod
     def of(cls, index: Index, rows: np.ndarray) -> Texts:
         """The given documents of an index."""
-        found = [index.document(int(row)) for row in rows]
-        ptr = np.cumsum([0, *map(len, found)], dtype=np.int64)
-        return cls(ptr, np.concatenate(found) if found else np.zeros(0, dtype=np.int32))
+        return cls(*index.texts(rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,11 @@ class Held:
         """With the occurrences of more keys, which are looked for in the texts themselves."""
         if not len(keys):
             return self
+        keys = keys[np.argsort([ngrams[key][0] for key in keys], kind="stable")]
         wanted, ptr = _flat([ngrams[key] for key in keys])
-        documents, found, offsets = _scan(texts.ptr, texts.tokens, ptr, wanted)
+        size = 1 + max(int(texts.tokens.max(initial=0)), int(wanted.max()))
+        starting = np.searchsorted(wanted[ptr[:-1]], np.arange(END, size + 1))
+        documents, found, offsets = _scan(texts.ptr, texts.tokens, ptr, wanted, starting)
         return self._sorted(
             self.rows,
             np.concatenate([owners(self.ptr), documents]),
@@ -71,14 +74,33 @@ class Held:
             np.concatenate([self.offsets, offsets]),
         )
 
-    def reasons(self, document: int, gains: np.ndarray, names: np.ndarray) -> list[tuple[int, float]]:
-        """Keys that count for a document with what each adds, most first."""
-        span = slice(self.ptr[document], self.ptr[document + 1])
-        found = [
-            (int(names[key]), float(gain))
-            for key, gain in zip(self.keys[span], gains[span], strict=True)
-            if gain > 0
-        ]
+
+@dataclass(frozen=True, slots=True)
+class Reasons(Sequence[list[tuple[int, float]]]):
+    """Per document, keys that count with what each adds, most first; written out when somebody looks.
+
+    `documents`: those of `held`, in the order wanted. `gains`: what each occurrence adds. `names`: of the keys.
+    """
+
+    held: Held
+    documents: np.ndarray
+    gains: np.ndarray
+    names: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.documents)
+
+    @overload
+    def __getitem__(self, at: int) -> list[tuple[int, float]]: ...
+    @overload
+    def __getitem__(self, at: slice) -> Reasons: ...
+    def __getitem__(self, at: int | slice) -> list[tuple[int, float]] | Reasons:
+        if isinstance(at, slice):
+            return replace(self, documents=self.documents[at])
+        document = self.documents[at]
+        span = slice(self.held.ptr[document], self.held.ptr[document + 1])
+        pairs = zip(self.held.keys[span].tolist(), self.gains[span].tolist(), strict=True)
+        found = [(int(self.names[key]), gain) for key, gain in pairs if gain > 0]
         return sorted(found, key=lambda pair: -pair[1])
 
 
@@ -179,20 +201,27 @@ def _cover(
 
 @compiled
 def _scan(
-    text_ptr: np.ndarray, text: np.ndarray, key_ptr: np.ndarray, key_tokens: np.ndarray
+    text_ptr: np.ndarray,
+    text: np.ndarray,
+    key_ptr: np.ndarray,
+    key_tokens: np.ndarray,
+    starting: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Document, key and offset of every occurrence of every key."""
+    """Document, key and offset of every occurrence of every key. At a place only keys with its token are tried:
+    those that begin with token t are `starting[t - END]` to `starting[t - END + 1]`.
+    """
     found = [(0, 0, 0)]
     for document in range(len(text_ptr) - 1):
         begin, end = text_ptr[document], text_ptr[document + 1]
-        for key in range(len(key_ptr) - 1):
-            low, high = key_ptr[key], key_ptr[key + 1]
-            for place in range(begin, end - (high - low) + 1):
-                if text[place] != key_tokens[low]:
-                    continue
-                same = True
-                for step in range(1, high - low):
-                    same = same and text[place + step] == key_tokens[low + step]
+        for place in range(begin, end):
+            first = text[place] - END
+            for key in range(starting[first], starting[first + 1]):
+                low, length = key_ptr[key], key_ptr[key + 1] - key_ptr[key]
+                same = place + length <= end
+                step = 1
+                while same and step < length:
+                    same = text[place + step] == key_tokens[low + step]
+                    step += 1
                 if same:
                     found.append((document, key, place - begin))
     result = np.array(found[1:]) if len(found) > 1 else np.zeros((0, 3), dtype=np.int64)

@@ -96,5 +96,5 @@ def _intersective(
     scores, gains, alone = cover(found, held, (singles[0], singles[1] ** scoring.alpha))
     ranked = np.lexsort((rows, -scores))
     ranked = ranked[scores[ranked] > 0]
-    reasons = [held.reasons(at, gains, order) for at in ranked]
+    reasons = coverage.Reasons(held, ranked, gains, order)
     return Found(rows[ranked], scores[ranked], reasons, alone[ranked])

@@ -104,6 +104,10 @@ def agrees(index: NgramIndex | EditedIndex, corpus: list[Document]) -> None:
     assert deeper[0].tokens.tolist() == deeper[1].tokens.tolist()
     for row, document in enumerate(corpus):
         assert index.document(row).tolist() == marked(document)
+    rows = np.arange(len(corpus))[::-1]
+    ptr, tokens = index.texts(rows)
+    for at, row in enumerate(rows.tolist()):
+        assert tokens[ptr[at] : ptr[at + 1]].tolist() == marked(corpus[row])
 
 
 @settings(max_examples=60)

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from retrievers.seal.index.arrays import END, START, Document
-from retrievers.seal.index.ngrams import Beams, NgramIndex, Places, best, owners
+from retrievers.seal.index.ngrams import Beams, NgramIndex, Places, best, owners, spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +168,17 @@ class EditedIndex:
         if at < len(self.rows) and self.rows[at] == row:
             return self.new.document(at)
         return self.base.document(row)
+
+    def texts(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `NgramIndex.texts`."""
+        edited = np.isin(rows, self.rows)
+        kept, kept_tokens = self.base.texts(rows[~edited])
+        new, new_tokens = self.new.texts(np.searchsorted(self.rows, rows[edited]))
+        begins, lengths = np.empty((2, len(rows)), dtype=np.int64)
+        begins[~edited], begins[edited] = kept[:-1], new[:-1] + len(kept_tokens)
+        lengths[~edited], lengths[edited] = np.diff(kept), np.diff(new)
+        ptr, places = spread(begins, lengths)
+        return ptr, np.concatenate([kept_tokens, new_tokens])[places]
 
     def with_edits(self, edits: Mapping[int, Document]) -> EditedIndex:
         """The index with more documents replaced."""

@@ -82,6 +82,12 @@ def owners(ptr: np.ndarray) -> np.ndarray:
     return np.repeat(np.arange(len(ptr) - 1), np.diff(ptr))
 
 
+def spread(begins: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """CSR form of runs that begin at `begins`: pointers (n + 1,), and the places of all entries."""
+    ptr = np.concatenate([[0], np.cumsum(lengths)])
+    return ptr, np.arange(ptr[-1]) + np.repeat(begins - ptr[:-1], lengths)
+
+
 def best(ptr: np.ndarray, tokens: np.ndarray, scores: np.ndarray, k: int) -> np.ndarray:
     """See `Children.best`; ValueError for scores of a smaller vocabulary or of other beams."""
     last = int(tokens.max(initial=-1))
@@ -216,6 +222,12 @@ class NgramIndex:
         """Tokens of a document with its marks, but for the one at its end: (n,) int32."""
         begin, end = self.arrays.documents[row : row + 2]
         return np.asarray(self.arrays.alphabet[self.arrays.text[begin : end - 1]])
+
+    def texts(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens of documents as `document` gives them, in CSR form: (n + 1,), (tokens,) int32."""
+        begins, ends = self.arrays.documents[rows], self.arrays.documents[rows + 1] - 1
+        ptr, places = spread(begins, ends - begins)
+        return ptr, self.arrays.alphabet[self.arrays.text[places]]
 
     def with_edits(self, edits: dict[int, Document]) -> EditedIndex:
         """The index with some documents replaced, row by row; costs these documents only."""
