@@ -17,10 +17,16 @@ HEAD = "| | nDCG@10 | R@10 | R@100 | reached | − BM25 | p | − no model | p |
 
 
 def markdown(found: Sequence[Values], total: int) -> str:
-    """One table over the requests that all rows have, and what rows with more say about all of theirs."""
+    """A table of the rows that have all queries, and one of all rows over the queries that all of them have."""
     found = [one for one in found if one.known.any()]
     if not found:
         return "nothing is measured yet"
+    whole = [one for one in found if one.known.all()]
+    tables = [found] if len(whole) in (0, len(found)) else [whole, found]
+    return "\n\n".join(_table(some, total) for some in tables)
+
+
+def _table(found: Sequence[Values], total: int) -> str:
     common = np.logical_and.reduce([one.known for one in found])
     by_name = {one.row.name: one.of["nDCG@10"][common] for one in found}
     tests = {
@@ -44,13 +50,6 @@ def markdown(found: Sequence[Values], total: int) -> str:
             pair = (one.row.name, other)
             cells += [_signed(done[pair][0]), _p(adjusted[pair])] if pair in done else ["", ""]
         lines.append(f"| {one.row.name} | {' | '.join(cells)} |")
-    more = [
-        f"{one.row.name} {cell(interval(one.of['nDCG@10']))}, R@100 {_short(one.of['R@100'])}"
-        for one in found
-        if one.known.sum() == total > common.sum()
-    ]
-    if more:
-        lines += ["", f"On all {total} queries: {'; '.join(more)}."]
     return "\n".join(lines)
 
 
