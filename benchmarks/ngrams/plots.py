@@ -11,7 +11,7 @@ from engine.log import Log
 from engine.plots import BLUE, GREY, RED, SKY, STYLE
 from matplotlib import pyplot as plt
 
-from ngrams.sections import LAYOUTS, PEER
+from ngrams.sections import ASKED, LAYOUTS, PEER
 from ngrams.tables import BEYOND, NAMES, building, corpora, grown, keys
 from ngrams.targets import BEAMS
 
@@ -35,7 +35,7 @@ def draw(log: Log, folder: Path, kind: str = "svg") -> list[Path]:
 
 
 def steps(log: Log) -> Any:
-    """Microseconds a beam-step by depth, 256 beams, one panel for each corpus."""
+    """Microseconds a beam-step by depth, 256 beams (of the peer: one by one), one panel for each corpus."""
     names = [corpus for corpus in corpora(log) if any(key[1] == corpus for key in keys(log, "steps"))]
     figure, panels = plt.subplots(
         1, len(names), figsize=(2.7 * len(names) + 0.6, 3), sharey=True, squeeze=False
@@ -46,13 +46,14 @@ def steps(log: Log) -> Any:
                 (int(depth), median(log.entries["/".join(key)]["us"]))
                 for key in sorted(keys(log, "steps"))
                 for _, one, name, depth, beams in [key]
-                if (one, name, int(beams)) == (corpus, index, BEAMS)
+                if (one, name, int(beams)) == (corpus, index, ASKED if index == PEER else BEAMS)
             ]
             if points:
                 axes.plot(*zip(*points, strict=True), "o-", color=colour, markersize=4, label=NAMES[index])
         axes.plot([1], [20], "_", color=GREY, markersize=14, label="target")
         axes.plot([2, 6], [1, 1], "--", color=GREY, linewidth=1)
         axes.set_yscale("log")
+        axes.minorticks_off()
         axes.set_xticks([1, 2, 3, 6])
         axes.set_title(corpus if corpus[0].isalpha() else f"{corpus} tokens", fontsize=9)
         axes.set_xlabel("tokens of the n-gram")
@@ -66,7 +67,7 @@ def growth(log: Log) -> Any:
     """Time to build, peak of memory, and time of a beam-step against the tokens; what is extrapolated is dashed."""
     found, law = grown(log), building(log)
     sizes = [one["tokens"] for one in found]
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(8.7, 2.9))
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(9.2, 2.8))
     left.plot(sizes, [one["cpu"] for one in found], "o-", color=BLUE, markersize=4)
     memory = [one["peak"] / 1024 for one in found]
     middle.plot(sizes, memory, "o-", color=BLUE, markersize=4, label="while building")
@@ -92,8 +93,9 @@ def growth(log: Log) -> Any:
     ):
         axes.set_xscale("log")
         axes.set_yscale("log")
+        axes.minorticks_off()
         axes.set_xlabel("tokens")
         axes.set_ylabel(label)
     middle.legend(frameon=False)
-    right.legend(frameon=False, fontsize=8)
+    figure.legend(*right.get_legend_handles_labels(), loc="outside right center", frameon=False)
     return figure

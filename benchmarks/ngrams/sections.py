@@ -11,7 +11,9 @@ from ngrams.bench import Bench, named
 LAYOUTS = {"with bigrams": True, "without bigrams": False}
 PEER = "infini-gram"
 EDITED = (1, 10, 100)
-COMPARED = 200
+ASKED = 32
+"""N-grams that infini-gram continues in a repeat, one by one: a call has it start thousands of threads."""
+COMPARED = 32
 """N-grams of each depth whose counts and continuations both indexes must agree on."""
 
 
@@ -52,8 +54,8 @@ def peer(bench: Bench) -> None:
     """`build`, `steps`, `locate` of infini-gram, and `agreed`: whether both say the same; or why there is nothing."""
     options = bench.options
     for corpus in bench.corpora():
-        beams = max(options.beams)  # it takes one n-gram at a time: with fewer, each costs the same
-        keys = {f"steps/{corpus}/{PEER}/{depth}/{beams}": depth for depth in options.depths}
+        depths = sorted(options.depths, reverse=True)
+        keys = {f"steps/{corpus}/{PEER}/{depth}/{ASKED}": depth for depth in depths}
         if f"agreed/{corpus}" in bench.log and all(key in bench.log for key in keys):
             continue
         try:
@@ -61,7 +63,7 @@ def peer(bench: Bench) -> None:
                 _build(bench, engine, f"build/{corpus}/{PEER}")
                 for key, depth in keys.items():
                     if key not in bench.log:
-                        cell = {"depth": depth, "beams": beams, "repeats": options.peer_repeats}
+                        cell = {"depth": depth, "beams": ASKED, "repeats": options.peer_repeats}
                         bench.log.add(key, **engine.ask("steps", **cell))
                         bench.say(key)
                 bench.log.add(f"locate/{corpus}/{PEER}", **engine.ask("locate", rows=2000))

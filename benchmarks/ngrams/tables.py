@@ -92,7 +92,8 @@ def steps(log: Log) -> str:
             for beams in sorted({int(key[4]) for key in there}):
                 cells = [log.entries.get(f"steps/{corpus}/{index}/{depth}/{beams}") for depth in depths]
                 if any(cells):
-                    lines.append((corpus, NAMES[index], beams, *map(_step, cells)))
+                    label = "one by one" if index == PEER else beams
+                    lines.append((corpus, NAMES[index], label, *map(_step, cells)))
     head = ("corpus", "index", "beams", *(f"depth {depth}, µs" for depth in depths))
     return rows(head, lines) if lines else ""
 
