@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: demo test test-slow lint clean bench-attack
 
 demo: $(READY)  ## Attack the embedded recommender and write a report.
-	$(BIN)/testbed run scenarios/coffee_sts.yaml --jobs 2 --threads 1
+	$(BIN)/testbed run scenarios/coffee_tuned.yaml --jobs 2 --threads 1
 
 test: $(READY)  ## Run the tests.
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist worksteal

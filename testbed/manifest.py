@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from testbed.language.load import tuned_from
 from testbed.warm import fingerprints
 
 if TYPE_CHECKING:
@@ -138,6 +139,8 @@ def _models(world: World) -> dict[str, dict[str, Any]]:
                 "device": str(getattr(model, "device", "cpu")),
                 "dtype": str(getattr(model, "dtype", "float32")).removeprefix("torch."),
             }
+            if base := tuned_from(model.name):
+                found[model.name]["tuned"] = base
     return found
 
 

@@ -38,7 +38,7 @@ def list_models(as_json: bool) -> None:
         return
     for model in found:
         click.echo(
-            f"{model.name:<16} {model.kind:<10} {model.state:<10} {model.licence:<12} {model.path or ''}"
+            f"{model.name:<24} {model.kind:<14} {model.state:<10} {model.licence:<12} {model.path or ''}"
         )
 
 

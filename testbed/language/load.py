@@ -91,6 +91,14 @@ def base_of(adapter: Path) -> str:
     return str(adapter / named) if (adapter / named).is_dir() else named
 
 
+def tuned_from(model: str) -> str | None:
+    """The model that a name's weights were fine-tuned from by an adapter; None where there is no adapter."""
+    if model in PACKAGED:
+        return PACKAGED[model].tuned
+    local = Path(model).expanduser()
+    return base_of(local) if local.is_dir() and is_adapter(local) else None
+
+
 def adapted(network: Any, tokenizer: Any, identity: str, adapter: Path) -> tuple[Any, Any, str]:
     """A model with an adapter merged into it. ModelError when the adapter was made for other weights."""
     made_for = settings(adapter).get("base_fingerprint")

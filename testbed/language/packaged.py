@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -64,6 +64,7 @@ PACKAGED: Mapping[str, Packaged] = {
     model.name: model
     for model in (
         SMOLLM2,
+        replace(SMOLLM2, name="smollm2-135m-recommender", tuned=SMOLLM2.name),
         Packaged(
             name="minilm",
             kind="encoder",

@@ -29,7 +29,8 @@ def block(language: str, first: str) -> str:
 
 
 def test_the_scenario_is_the_demo() -> None:
-    assert loads(block("yaml", "version: 1")) == loads((ROOT / "scenarios" / "coffee_sts.yaml").read_text())
+    assert "run scenarios/coffee_tuned.yaml" in (ROOT / "Makefile").read_text()
+    assert loads(block("yaml", "version: 1")) == loads((ROOT / "scenarios" / "coffee_tuned.yaml").read_text())
 
 
 def test_the_attack_has_less_than_twenty_lines() -> None:

@@ -119,7 +119,7 @@ def test_the_shipped_default_names_its_own_commands() -> None:
 def test_unknown_name_suggests_the_nearest() -> None:
     with pytest.raises(ModelError, match=r"is called 'smollm2'; did you mean 'smollm2-135m'\?"):
         packaged.path("smollm2")
-    with pytest.raises(ModelError, match="'zzz'; there are smollm2-135m, minilm"):
+    with pytest.raises(ModelError, match="'zzz'; there are smollm2-135m, smollm2-135m-recommender, minilm"):
         packaged.path("zzz")
 
 

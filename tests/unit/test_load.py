@@ -121,7 +121,7 @@ def test_unknown_packaged_name() -> None:
         "model 'smollm2-153m': no packaged model is called so; did you mean 'smollm2-135m'? "
         "(or give a folder, a .gguf file or a hub id)"
     )
-    assert "there are smollm2-135m, minilm" in refusal("two words")
+    assert "there are smollm2-135m, smollm2-135m-recommender, minilm" in refusal("two words")
 
 
 def test_an_encoder_is_no_language_model() -> None:
@@ -189,5 +189,6 @@ def test_a_hub_model_that_is_not_here_while_offline(tmp_path: Path, monkeypatch:
         read_hub("nobody/no-such-model", torch.float32)
     assert str(caught.value) == (
         "model nobody/no-such-model: it is not in the local cache and the hub cannot be reached; download it "
-        "while online (`hf download`), give a local folder, or use a packaged model (smollm2-135m, minilm)"
+        "while online (`hf download`), give a local folder, or use a packaged model "
+        "(smollm2-135m, smollm2-135m-recommender, minilm)"
     )

@@ -23,6 +23,7 @@ from retrievers.llm.tuning.options import RecommenderTrainer
 from retrievers.llm.tuning.world import world
 from testbed.errors import ModelError, UserError
 from testbed.language import LanguageModel, Prefix, Row, load
+from testbed.language.load import tuned_from
 from testbed.testing.tiny import tiny_network, tiny_tokenizer
 from testbed.tuning import checkpoint
 from testbed.tuning.lora import LowRank, attach
@@ -232,6 +233,8 @@ def test_an_adapter_is_loaded_as_it_was_trained(base: Path, adapter: Path) -> No
     torch.testing.assert_close(tuned.log_probs(Prefix(), rows)[0][0], expected, rtol=5e-3, atol=5e-3)
     assert not torch.allclose(plain.log_probs(Prefix(), rows)[0][0], expected, rtol=5e-3, atol=5e-3)
     assert tuned.fingerprint != plain.fingerprint
+    assert tuned_from(str(adapter)) == str(base)
+    assert tuned_from(str(base)) is None
 
 
 @pytest.mark.parametrize(

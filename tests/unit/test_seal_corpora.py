@@ -97,17 +97,23 @@ def test_what_is_found_does_not_depend_on_the_order_of_documents(
     queries = ["quiet coffee machine", "best tent for two people", "cheap steel"]
     results = []
     for order in (listed, mixed):
-        made = stage(order, tmp_path, scoring=scoring, model=model, rare=60, candidates=8)
+        made = stage(order, tmp_path, scoring=scoring, model=model, rare=60)
         answers = made.answers(queries)
         results.append([
             {order[row].id: score for row, score in zip(one.found.rows, one.found.scores, strict=True)}
             for one in answers
         ])  # fmt: skip
     assert all(len(found) > 1 for found in results[0])
-    if scoring == "intersective":
-        assert all(len(found) <= 8 for found in results[0])
     for first, second in zip(*results, strict=True):
         assert first == pytest.approx(second, abs=1e-4)
+
+
+def test_no_more_documents_are_scored_in_full_than_candidates(tmp_path: Path) -> None:
+    few, all_ = (
+        stage(items(30), tmp_path, model=None, rare=60, candidates=count).answers(["quiet coffee machine"])[0]
+        for count in (8, 30)
+    )
+    assert len(few.found.rows) == 8 < len(all_.found.rows)
 
 
 @pytest.mark.parametrize("query", ["", "?!", "zyzzyva Ω"])

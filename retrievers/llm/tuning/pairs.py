@@ -84,7 +84,8 @@ class Lists:
         ends = len(judged.trunk) - 1 + np.cumsum([len(branch) for branch in judged.branches])
         hidden = self.model.hidden(batch)[torch.from_numpy(ends).to(self.model.device)]
         yes, no = self.model.model.get_output_embeddings().weight[self.words].float()
-        return hidden.float() @ (yes - no)
+        found: Tensor = hidden.float() @ (yes - no)
+        return found
 
 
 def judged(model: LanguageModel, page: Shop, asked: Wish, how: Format) -> Judged:

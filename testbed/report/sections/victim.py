@@ -65,8 +65,8 @@ def _about(model: Any) -> list[str]:
         parts.append(f"{model['parameters'] / 1e6:,.0f} M parameters")
     if model.get("dtype"):
         parts.append(name(model["dtype"]))
-    tuned = model.get("tuned") or model.get("adapter")
-    parts.append(f"tuned: {name(tuned, 60)}" if tuned else "no tuning recorded")
+    tuned = model.get("tuned")
+    parts.append(f"tuned from {name(tuned, 60)}" if tuned else "no tuning recorded")
     if model.get("fingerprint"):
         parts.append(f"fingerprint {name(model['fingerprint'], 16)}")
     return parts
