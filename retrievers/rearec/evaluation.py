@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 
 from retrievers.rearec.data import Fold, Interactions
+from testbed.errors import UserError
 
 Scorer = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Scores of all items for some users, given how many of their interactions are known: (B,), (B,) → (B, n)."""
@@ -55,7 +56,9 @@ def ranks(
     """Rank the held-out item of every user of a fold among all items.
 
     Items of the known history are left out, unless `history`: then they compete as well (the held-out item always
-    does). Equal scores are ordered by a permutation that is fixed once and for all, so that they favour nobody.
+    does). UserError for scores that are no numbers.
+
+    Equal scores are ordered by a permutation that is fixed once and for all, so that they favour nobody.
     """
     tie = np.random.default_rng(0).permutation(len(interactions.items))
     found = np.empty(len(fold), dtype=np.int64)
@@ -63,6 +66,8 @@ def ranks(
         block = slice(begin, begin + BLOCK)
         users, ends, targets = fold.users[block], fold.ends[block], fold.targets[block]
         scores = np.array(scorer(users, ends), dtype=np.float32)
+        if np.isnan(scores).any():
+            raise UserError("a model's scores are no numbers; its training diverged: lower learning_rate")
         mine = scores[np.arange(len(users)), targets]
         if not history:
             for row, (user, end) in enumerate(zip(users, ends, strict=True)):

@@ -52,7 +52,7 @@ class _Scorer:
     def __call__(self, users: np.ndarray, ends: np.ndarray) -> np.ndarray:
         states = self.states(users, ends)
         if self.halt is not None:
-            states = halted(self.model, states, self.table, self.halt)
+            states = halted(self.model, states, self.table, self.halt, self.read)
         else:
             states = state_of(states, self.read)
         return np.asarray(self.model.scores(states, self.table).float().cpu().numpy())
@@ -83,14 +83,17 @@ def _alike(sizes: np.ndarray) -> Iterator[np.ndarray]:
         begin = end
 
 
-def halted(model: SequentialModel, states: Tensor, table: Tensor, nats: float) -> Tensor:
+def halted(model: SequentialModel, states: Tensor, table: Tensor, nats: float, read: Read = "last") -> Tensor:
     """The state of each row at the first step that hardly changes its prediction: (K + 1, B, d) → (B, d).
 
-    That is, KL(y_k ‖ y_{k−1}) is at most so many nats; the last state where no step is like that.
+    That is, KL(y_k ‖ y_{k−1}) is at most so many nats; the last state where no step is like that. Of a model that
+    is read at the mean, the mean of the states up to there.
     """
     logs = model.scores(states, table).log_softmax(-1)
     moved = (logs[1:].exp() * (logs[1:] - logs[:-1])).sum(-1)
     last = torch.full((states.shape[1],), len(states) - 1, device=states.device)
     for step in range(len(moved) - 1, -1, -1):
         last = torch.where(moved[step] <= nats, step + 1, last)
+    if read == "mean":
+        states = states.cumsum(0) / torch.arange(1, len(states) + 1, device=states.device)[:, None, None]
     return states.gather(0, last[None, :, None].expand(1, -1, states.shape[2]))[0]

@@ -135,7 +135,7 @@ class SequentialRecommender:
     @torch.no_grad()
     def _read(self, states: Tensor, table: Tensor) -> np.ndarray:
         if self.options.halt is not None:
-            state = halted(self.model, states[:, None], table, self.options.halt)[0]
+            state = halted(self.model, states[:, None], table, self.options.halt, self.stored.read)[0]
         else:
             state = state_of(states, self.stored.read)
         found = self.model.scores(state[None], table)[0].double().numpy().round(DECIMALS)

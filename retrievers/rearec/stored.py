@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from retrievers.rearec.model import ModelOptions, SequentialModel
-from retrievers.rearec.predict import Read
+from retrievers.rearec.predict import READS, Read
 from testbed.errors import UserError
 
 WEIGHTS, ABOUT, ITEMS = "model.safetensors", "model.json", "items.json"
@@ -43,6 +43,8 @@ class Stored:
                 raise UserError(
                     f"{place}: has version {about['version']} of the format, this one reads {VERSION}"
                 )
+            if about["read"] not in READS.values():
+                raise ValueError(f"is read at {about['read']!r}")
             items = json.loads((folder / ITEMS).read_text("utf-8"))
             found = cls(
                 folder, ModelOptions(**about["options"]), about["read"], about["encoder"], int(about["items"]),

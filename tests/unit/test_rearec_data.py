@@ -88,6 +88,17 @@ def test_one_sequence_a_line(tmp_path: Path) -> None:
             ":1: expected `name:type` in the header, got 'item_id'",
         ),
         ("x.inter", ATOMIC, ": holds no interactions"),
+        ("x.inter", "user_id\titem_id\na\tb\n", ":1: expected `name:type` in the header, got 'user_id'"),
+        (
+            "x.jsonl",
+            '{"user": "a", "items": ["p"], "times": [1' + "0" * 400 + "]}",
+            ":1: expected a time as a number",
+        ),
+        (
+            "x.jsonl",
+            '{"user": "a", "items": ["p"], "times": [1]}\n{"user": "b", "items": ["p"]}',
+            ": some users have times and some have none; give all of them or none",
+        ),
         ("x.txt", "a p q\na q\n", ":2: user 'a' was there before"),
         ("x.txt", "a p q\n\nb\n", ":3: expected `user item item …`, got 'b'"),
         ("x.jsonl", '{"user": "a", "items": ["p"]}\n{', ":2: is not JSON"),
@@ -222,6 +233,12 @@ def test_history_competes_only_when_asked_for_and_ties_favour_nobody() -> None:
     high[0, :2] = 1
     assert ranks(lambda users, ends: high.repeat(len(users), 0), data, fold, history=True).ranks.min() == 3
     assert ranks(lambda users, ends: high.repeat(len(users), 0), data, fold).ranks.min() == 1
+
+
+def test_scores_that_are_no_numbers_are_no_ranking() -> None:
+    data = some_interactions()
+    with pytest.raises(UserError, match="scores are no numbers; its training diverged"):
+        ranks(lambda users, ends: np.full((len(users), 25), np.nan), data, leave_one_out(data).test)
 
 
 def test_measures_of_a_rank() -> None:

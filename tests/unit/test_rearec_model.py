@@ -148,12 +148,9 @@ def test_softmax_by_hand() -> None:
     state, among = torch.tensor([[1.0, 2.0]]), Candidates(TABLE, torch.tensor([1]))
     logits = torch.tensor([1.0, 2.0, 3.0])
     assert softmax_loss(PLAIN, state, among).item() == pytest.approx((logits.logsumexp(0) - 2).item())
-    drawn = Candidates(
-        TABLE, torch.tensor([1]), torch.tensor([0, 1])
-    )  # n − 1 = 2 others, 2 drawn: no correction
-    assert softmax_loss(PLAIN, state, drawn).item() == pytest.approx(
-        (torch.tensor([2.0, 1.0]).logsumexp(0) - 2).item()
-    )
+    drawn = Candidates(TABLE, torch.tensor([1]), torch.tensor([0, 1]))  # 2 of 3 drawn, one of them the target
+    scores = torch.tensor([2.0, 1.0 + torch.tensor(1.5).log()])
+    assert softmax_loss(PLAIN, state, drawn).item() == pytest.approx((scores.logsumexp(0) - 2).item())
 
 
 def test_drawn_negatives_stand_for_all_others() -> None:

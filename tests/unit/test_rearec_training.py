@@ -115,6 +115,16 @@ def test_other_options_and_other_data_do_not_continue_a_training(tmp_path: Path)
         training_of(tmp_path, options)
 
 
+def test_nothing_to_learn_from_and_losses_that_are_no_numbers(tmp_path: Path) -> None:
+    short = leave_one_out(Interactions.of("ab", "pqr", [[0, 1, 2], [1, 2, 0]]))
+    with pytest.raises(UserError, match="x: no user has two interactions to learn from"):
+        training_of(tmp_path / "short", RearecTrainer(**SMALL), short)
+    wild = training_of(tmp_path / "wild", RearecTrainer(**SMALL))
+    wild.model.places.weight.data[:] = torch.nan
+    with pytest.raises(UserError, match="seed 0: the loss is no number any more; lower learning_rate"):
+        wild.run(lambda line: None)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

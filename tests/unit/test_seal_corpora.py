@@ -75,8 +75,8 @@ def items(count: int) -> list[Item]:
 def stage(listed: list[Item], folder: Path, **options: object) -> GenerativeRetriever:
     catalog = Catalog.of(listed, name="words", name_field="Name", requests=[])
     chosen, env = SEAL.model_validate({"beams": 4, "length": 4, **options}), Environment("cpu", cache=folder)
-    if chosen.model is None:
-        return chosen.build(catalog, env)
+    if chosen.model is None:  # reads the packaged tokenizer, which a cache of its own would make anew
+        return chosen.build(catalog, Environment("cpu"))
     return GenerativeRetriever.with_model(catalog, chosen, tiny_language_model("llama"), env)
 
 

@@ -61,11 +61,12 @@ class Interactions:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that stand for users, items, order and texts."""
+        """16 hexadecimal digits that stand for users, items, order, times and texts."""
         digest = hashlib.blake2b(digest_size=8)
         for names in (self.users, self.items, self.texts):
             for name in names:
                 digest.update(name.encode("utf-8", "surrogatepass") + b"\0")
             digest.update(b"\1")
         digest.update(self.ptr.tobytes() + self.rows.tobytes())
+        digest.update(b"" if self.times is None else self.times.tobytes())
         return digest.hexdigest()

@@ -30,10 +30,11 @@ class _Read:
 
     rows: dict[str, int] = field(default_factory=dict)
     events: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
-    timed: bool = True
+    timed: bool = False
+    untimed: bool = False
 
     def add(self, user: str, item: str, time: float | None) -> None:
-        self.timed = self.timed and time is not None
+        self.timed, self.untimed = self.timed or time is not None, self.untimed or time is None
         row = self.rows.setdefault(item, len(self.rows))
         self.events.setdefault(user, []).append((0.0 if time is None else time, row))
 
@@ -51,15 +52,16 @@ def read(path: Path) -> Interactions:
     """
     file = _found(path)
     known = _Read()
-    first = next(iter(_lines(file)), (1, ""))[1]
     if file.suffix == ".jsonl":
         _json(file, known)
-    elif ":" in first.split("\t")[0]:
+    elif file.suffix == ".inter":
         _atomic(file, known)
     else:
         _plain(file, known)
     if not known.events:
         raise UserError(f"{file}: holds no interactions")
+    if known.timed and known.untimed:
+        raise UserError(f"{file}: some users have times and some have none; give all of them or none")
     histories, times = [], []
     for events in known.events.values():
         ordered = sorted(events, key=lambda event: event[0]) if known.timed else events
@@ -128,7 +130,9 @@ def _need(file: Path, number: int, columns: Mapping[str, int], name: str) -> int
 
 def _atomic(file: Path, known: _Read) -> None:
     lines = _lines(file)
-    number, header = next(lines)
+    number, header = next(lines, (1, ""))
+    if not header:
+        return
     columns = _columns(file, number, header)
     user, item = (_need(file, number, columns, name) for name in ("user_id", "item_id"))
     listed, time = columns.get("item_id_list"), columns.get("timestamp")
@@ -199,7 +203,7 @@ def _once(file: Path, number: int, user: str, seen: set[str]) -> None:
 def _time(file: Path, number: int, cell: Any) -> float:
     try:
         found = float(cell)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         found = math.nan
     if not math.isfinite(found):
         raise UserError(f"{file}:{number}: expected a time as a number, got {shown(cell)}")

@@ -19,7 +19,7 @@ Loss = Literal["base", "last", "erl", "prl"]
 class Candidates:
     """Items that a target competes with: all of them, or negatives drawn evenly (the same for all positions).
 
-    `negatives`: (c,) item numbers, or None. Scores of drawn negatives are raised by log((n − 1) / c), so that the
+    `negatives`: (c,) item numbers, or None. Scores of drawn negatives are raised by log(n / c), so that the
     sum is that over all items in expectation (Bengio & Senécal 2008); a negative that is the target is left out.
     """
 
@@ -33,7 +33,7 @@ class Candidates:
             return model.scores(states, self.table)
         mine = model.scores(states, self.table[self.targets].unsqueeze(1))
         others = model.scores(states, self.table[self.negatives])
-        others = others + torch.log(torch.tensor((len(self.table) - 1) / len(self.negatives)))
+        others = others + torch.log(torch.tensor(len(self.table) / len(self.negatives)))
         return torch.cat([mine, others.masked_fill(self.negatives == self.targets[:, None], -torch.inf)], 1)
 
     @property

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class RearecTrainer(TrainerPlugin, ModelOptions):
     """Train a sequential recommender, with or without latent reasoning steps (ReaRec: Tang et al. 2025)."""
 
-    free: ClassVar[tuple[str, ...]] = ("seeds", "epochs", "reasoning_epochs", "patience")
-    """Options that may change when a training goes on."""
+    free: ClassVar[tuple[str, ...]] = ("data", "seeds", "epochs", "reasoning_epochs", "patience")
+    """Options that may change when a training goes on; what `data` holds may not."""
 
     data: Annotated[Path, "path relative to the working directory"]
     """Interactions: a file or a folder with one (RecBole atomic files, `user item item …`, JSON lines)."""

@@ -48,8 +48,8 @@ def train(options: RearecTrainer, folder: Path, env: Environment) -> None:
         for seed in options.seeds:
             place = folder / f"seed-{seed}"
             place.mkdir(exist_ok=True)
-            replace_text(place / ITEMS, json.dumps(interactions.items) + "\n")
             training = Training(options, split, place, seed, vectors, device)
+            replace_text(place / ITEMS, json.dumps(interactions.items) + "\n")
             _run(training, place, bar, f"seed {seed}")
             found = _tested(place, partial(_ranks, training))
             figures.setdefault("model", []).append(found)
@@ -94,7 +94,7 @@ def _tested(place: Path, measure: Callable[[], Ranks]) -> dict[str, float]:
 def _floors(folder: Path, split: Split) -> dict[str, list[dict[str, float]]]:
     found = {}
     for name, make in FLOORS.items():
-        place = folder / f"floor-{name}"
+        place = folder / f"floor-{name}-{split.rule}-{split.interactions.fingerprint}"
         place.mkdir(exist_ok=True)
         try:
             found[name] = [_tested(place, partial(_floor, make, split))]

@@ -19,6 +19,7 @@ from retrievers.rearec.model.losses import Candidates, ensemble, progressive, so
 from retrievers.rearec.predict import READS, scorer
 from retrievers.rearec.tuning import checkpoint
 from retrievers.rearec.tuning.options import RearecTrainer
+from testbed.errors import UserError
 from testbed.seeds import rng_for
 
 CLIP = 5.0
@@ -55,6 +56,8 @@ class Training:
         }
         self.progress = checkpoint.load(folder, options, self.model, self.optimizer, self.about)
         self.windows = windows(split, options.length)
+        if not len(self.windows):
+            raise UserError(f"{options.data}: no user has two interactions to learn from")
         self.validation = some(split.validation, options.validation_users)
 
     def run(self, tell: Tell) -> None:
@@ -121,6 +124,8 @@ class Training:
                 nn.utils.clip_grad_norm_(model.parameters(), CLIP)
                 self.optimizer.step()
                 total, count = total + float(loss.detach()) * len(batch.targets), count + len(batch.targets)
+        if not np.isfinite(total):
+            raise UserError(f"seed {self.seed}: the loss is no number any more; lower learning_rate")
         return total / max(1, count)
 
     def _loss(self, batch: Batch, rng: np.random.Generator) -> Tensor:
