@@ -80,6 +80,8 @@ def arguments(argv: Sequence[str] | None) -> tuple[Options, tuple[str, ...], boo
     only, write, log = tuple(given.pop("only").split(",")), given.pop("write_docs"), given.pop("log")
     if unknown := [name for name in only if name not in SECTIONS]:
         parser.error(f"--only: there is no section {unknown[0]!r}; there are {', '.join(SECTIONS)}")
+    if given["beir"] is not None and not given["beir"].is_dir():
+        parser.error(f"--beir: there is no folder {given['beir']}")
     quick = QUICK if given.pop("quick") else {}
     options = Options(folder=given.pop("folder").resolve())
     chosen = {name: value for name, value in given.items() if value is not None}

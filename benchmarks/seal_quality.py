@@ -23,14 +23,18 @@ from typing import Any
 
 import yaml
 from engine.log import Log
+from pydantic import ValidationError
 from retrieval.rows import rows
 from retrieval.scores import asked, measure, values
 from retrieval.table import markdown, write
 
 from catalogs.loaders.beir import Beir
+from retrievers.seal import SEAL
 from testbed.environment import Environment
 from testbed.errors import UserError
 
+OWN = ("model", "k", "scoring", "constrained")
+"""Options in which the rows differ."""
 PAGE = Path(__file__).parents[1] / "docs" / "seal.md"
 
 
@@ -57,7 +61,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         if given.write_docs:
             write(PAGE, text)
     except UserError as error:
-        raise SystemExit(str(error)) from None
+        print(error, file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -77,6 +82,14 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int)
     given = parser.parse_args(argv)
     given.model = given.model or [("zero-shot", "smollm2-135m")]
+    if given.limit is not None and given.limit < 1:
+        parser.error("--limit: must be at least 1")
+    try:
+        SEAL.model_validate(dict(given.set))
+    except ValidationError as error:
+        parser.error(
+            "; ".join(f"--set {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        )
     return given
 
 
@@ -89,7 +102,12 @@ def _pair(text: str) -> tuple[str, str]:
 
 def _option(text: str) -> tuple[str, Any]:
     name, value = _pair(text)
-    return name, yaml.safe_load(value)
+    if name in OWN:
+        raise argparse.ArgumentTypeError(f"{name} is set by the rows themselves")
+    try:
+        return name, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not YAML: {error}") from None
 
 
 if __name__ == "__main__":

@@ -119,12 +119,23 @@ def test_a_table_is_written_between_the_marks_of_a_page(tmp_path: Path) -> None:
         write(page, "new")
 
 
-def test_the_command_line_names_models_and_options() -> None:
+def test_the_command_line_names_models_and_options(capsys: pytest.CaptureFixture[str]) -> None:
     from seal_quality import arguments
 
     given = arguments(["data", "--model", "a=b", "--model", "c=d/e=f", "--set", "alpha=1.5"])
     assert given.model == [("a", "b"), ("c", "d/e=f")]
     assert given.set == [("alpha", 1.5)]
     assert arguments(["data"]).model == [("zero-shot", "smollm2-135m")]
+    assert arguments(["data", "--set", "beta=0"]).set == [("beta", 0)]
+    for wrong, message in (
+        (["--set", "alfa=1"], "--set alfa: Extra inputs are not permitted"),
+        (["--set", "k=5"], "k is set by the rows themselves"),
+        (["--set", "beta=["], "'beta=[' is not YAML"),
+        (["--limit", "0"], "--limit: must be at least 1"),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            arguments(["data", *wrong])
+        assert caught.value.code == 2
+        assert message in capsys.readouterr().err
     with pytest.raises(SystemExit):
         arguments(["data", "--model", "nothing"])
