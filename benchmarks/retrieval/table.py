@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from victims.table import cell
 
 from retrieval.rows import BM25_ROW, PLAIN_ROW
 from retrieval.scores import Values, difference, interval
 from testbed.errors import UserError
-from testbed.statistics import Interval, holm
+from testbed.statistics import holm
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 HEAD = "| | nDCG@10 | R@10 | R@100 | reached | − BM25 | p | − no model | p |"
@@ -60,15 +61,6 @@ def write(page: Path, text: str) -> None:
     if not begin or not end:
         raise UserError(f"{page}: has no {BEGIN} … {END} to write between")
     page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", "utf-8")
-
-
-def cell(found: Interval) -> str:
-    """`.621 [.58, .66]`; a dash without a value."""
-    if found.estimate is None:
-        return "–"
-    if found.low is None or found.high is None:
-        return f"{found.estimate:.3f}"
-    return f"{found.estimate:.3f} [{found.low:.2f}, {found.high:.2f}]"
 
 
 def _short(values: np.ndarray) -> str:
