@@ -11,7 +11,7 @@ from victims.table import cell
 from retrieval.rows import BM25_ROW, PLAIN_ROW
 from retrieval.scores import Values, difference, interval
 from testbed.errors import UserError
-from testbed.statistics import holm
+from testbed.statistics import Interval, holm
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 HEAD = "| | nDCG@10 | R@10 | R@100 | reached | − BM25 | p | − no model | p |"
