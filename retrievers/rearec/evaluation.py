@@ -51,7 +51,6 @@ def ranks(
     fold: Fold,
     *,
     history: bool = False,
-    tick: Callable[[int], None] = lambda users: None,
 ) -> Ranks:
     """Rank the held-out item of every user of a fold among all items.
 
@@ -74,7 +73,6 @@ def ranks(
                 scores[row, interactions.history(user)[:end]] = -np.inf
         scores[np.arange(len(users)), targets] = mine
         found[block] = 1 + _ahead(scores, targets, tie)
-        tick(len(users))
     return Ranks(fold.users, found)
 
 
@@ -89,11 +87,3 @@ def _ahead(scores: np.ndarray, targets: np.ndarray, tie: np.ndarray) -> np.ndarr
             score = scores[row, item]
             found[row] += score > mine or (score == mine and tie[item] < place)
     return found
-
-
-def top(scores: np.ndarray, exclude: np.ndarray, k: int) -> np.ndarray:
-    """The k best items of one user, best first; excluded ones are left out: (n,), (h,) → (k,)."""
-    scores = scores.copy()
-    scores[exclude] = -np.inf
-    some = np.argpartition(-scores, min(k, len(scores) - 1))[:k]
-    return np.asarray(some[np.lexsort((some, -scores[some]))])

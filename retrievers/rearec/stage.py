@@ -162,8 +162,7 @@ class SequentialRecommender:
         found = {}
         for row, text in texts.items():
             vector = torch.from_numpy(self.encoder.encode([text]))
-            at = torch.tensor([self._own_row(row)])
-            found[row] = self.model.items.with_texts(self.model.items.table(), at, vector)[at[0]]
+            found[row] = self.model.items.of(torch.tensor([self._own_row(row)]), vector)[0]
         return found
 
     def _own_row(self, row: int) -> int:

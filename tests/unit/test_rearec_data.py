@@ -13,7 +13,7 @@ from ir_measures import RR, R, nDCG
 
 from retrievers.rearec.data import Interactions, leave_one_out, read, time_split
 from retrievers.rearec.data.batches import batches, known_histories, windows
-from retrievers.rearec.evaluation import Ranks, ranks, top
+from retrievers.rearec.evaluation import Ranks, ranks
 from retrievers.rearec.floors import ease, markov, neighbours, popularity
 from testbed.errors import UserError
 
@@ -246,10 +246,6 @@ def test_measures_of_a_rank() -> None:
     assert found.ndcg(10).tolist() == [1, 0.5, 0]
     assert found.recall(10).tolist() == [1, 1, 0]
     assert found.ndcg(20)[2] == pytest.approx(1 / math.log2(12))
-
-
-def test_the_best_items_leave_the_history_out() -> None:
-    assert top(np.array([3.0, 9.0, 5.0, 5.0]), np.array([1]), 3).tolist() == [2, 3, 0]
 
 
 def test_floors_by_hand() -> None:

@@ -55,11 +55,6 @@ class Interactions:
         return np.diff(self.ptr)
 
     @cached_property
-    def row_of(self) -> dict[str, int]:
-        """Number of every item by its id."""
-        return {item: row for row, item in enumerate(self.items)}
-
-    @cached_property
     def fingerprint(self) -> str:
         """16 hexadecimal digits that stand for users, items, order, times and texts."""
         digest = hashlib.blake2b(digest_size=8)

@@ -55,9 +55,11 @@ class Items(nn.Module):
 
     def with_texts(self, table: Tensor, rows: Tensor, vectors: Tensor) -> Tensor:
         """The table with other texts for some items; as it was where items have no text."""
+        return table if self.adaptor is None else table.index_copy(0, rows, self.of(rows, vectors))
+
+    def of(self, rows: Tensor, vectors: Tensor) -> Tensor:
+        """Items with these texts: (k,), (k, t) → (k, d). ValueError where items have no text."""
         if self.adaptor is None:
-            return table
-        found = self.adaptor(vectors.to(table.device))
-        if self.own is not None:
-            found = found + self.own.weight[rows]
-        return table.index_copy(0, rows, found)
+            raise ValueError("items have no text")
+        found: Tensor = self.adaptor(vectors.to(rows.device))
+        return found if self.own is None else found + self.own.weight[rows]

@@ -16,6 +16,7 @@ from testbed.errors import UserError
 
 if TYPE_CHECKING:
     from testbed.environment import Environment
+    from testbed.language.encoder import Encoder
 
 
 def vectors_of(interactions: Interactions, encoder: str, env: Environment) -> Tensor:
@@ -42,7 +43,7 @@ def vectors_of(interactions: Interactions, encoder: str, env: Environment) -> Te
     )
 
 
-def encoded(texts: tuple[str, ...], encoder: object, place: Path) -> np.ndarray:
+def encoded(texts: tuple[str, ...], encoder: Encoder, place: Path) -> np.ndarray:
     """Unit vectors of texts, from `place` if they are there."""
     try:
         found = np.load(place, allow_pickle=False)
@@ -50,6 +51,6 @@ def encoded(texts: tuple[str, ...], encoder: object, place: Path) -> np.ndarray:
             return np.asarray(found, dtype=np.float32)
     except (OSError, ValueError, EOFError):
         pass
-    found = np.asarray(encoder.encode(list(texts)), dtype=np.float32)  # type: ignore[attr-defined]
+    found = np.asarray(encoder.encode(list(texts)), dtype=np.float32)
     keep(place, found)
     return found
