@@ -82,6 +82,53 @@ def test_an_interrupted_training_ends_like_an_undisturbed_one(tmp_path: Path, gi
             assert torch.equal(load_file(folder / checkpoint.BEST)[name], weight)
 
 
+def test_a_raised_limit_goes_on_as_if_it_had_always_been_higher(tmp_path: Path) -> None:
+    options = RearecTrainer(**{**SMALL, "epochs": 4})
+    whole: list[dict[str, Any]] = []
+    training_of(tmp_path / "whole", options).run(whole.append)
+    parts: list[dict[str, Any]] = []
+    training_of(tmp_path / "parts", options.model_copy(update={"epochs": 2})).run(parts.append)
+    training_of(tmp_path / "parts", options).run(parts.append)
+    assert [_without_time(line) for line in parts] == [_without_time(line) for line in whole]
+
+
+def test_reasoning_begins_from_the_backbone_of_another_training(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    base.mkdir()
+    training_of(base / "seed-0", RearecTrainer(**SMALL)).run(lambda line: None)
+    given = RearecTrainer(**SMALL, loss="prl", steps=2, start=base)
+    training = training_of(tmp_path / "prl", given)
+    backbone = load_file(base / "seed-0" / checkpoint.BEST)
+    assert all(
+        torch.equal(value, backbone[name])
+        for name, value in training.model.state_dict().items()
+        if name != "steps"
+    )
+    lines: list[dict[str, Any]] = []
+    training.run(lines.append)
+    assert {line["phase"] for line in lines} == {"reasoning"}
+    with pytest.raises(UserError, match=r"start: .*seed-0 has width '16', not '8'"):
+        training_of(tmp_path / "small", given.model_copy(update={"width": 8}))
+    with pytest.raises(UserError, match=r"start: .*seed-1 holds no trained model"):
+        training_of(tmp_path / "other", given, seed=1)
+    with pytest.raises(UserError, match=r"start: .*seed-0 was trained with another data"):
+        training_of(tmp_path / "data", given, chain(users=151))
+    (tmp_path / "prl").rename(base / "seed-2")
+    with pytest.raises(UserError, match=r"start: .*seed-2 was trained with loss 'prl', not 'base'"):
+        training_of(tmp_path / "twice", given, seed=2)
+
+
+@pytest.mark.parametrize("backbone", ["sasrec", "bert4rec", "s4d", "gru"])
+def test_lower_precision_learns_nearly_the_same(tmp_path: Path, backbone: str) -> None:
+    options = RearecTrainer(**SMALL, backbone=backbone, loss="prl", steps=1)
+    exact: list[dict[str, Any]] = []
+    rough: list[dict[str, Any]] = []
+    training_of(tmp_path / "exact", options).run(exact.append)
+    training_of(tmp_path / "rough", options.model_copy(update={"precision": "bf16"})).run(rough.append)
+    assert [line["loss"] for line in rough] != [line["loss"] for line in exact]
+    assert [line["loss"] for line in rough] == pytest.approx([line["loss"] for line in exact], rel=0.02)
+
+
 def _without_time(line: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in line.items() if name != "seconds"}
 

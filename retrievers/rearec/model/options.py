@@ -24,7 +24,7 @@ class ModelOptions(BaseModel):
     layers: int = Field(default=2, ge=1)
     """Layers of the backbone."""
     heads: int = Field(default=2, ge=1)
-    """Attention heads."""
+    """Heads of attention layers."""
     inner: int = Field(default=256, ge=1)
     """Width inside a feed-forward layer."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
@@ -48,6 +48,6 @@ class ModelOptions(BaseModel):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.width % self.heads:
+        if self.backbone in ("sasrec", "bert4rec") and self.width % self.heads:
             raise ValueError(f"width {self.width} cannot be shared by {self.heads} heads")
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass, fields
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from testbed.errors import UserError, shown
@@ -23,7 +25,7 @@ STATE, BEST, ABOUT = "checkpoint.json", "model.safetensors", "model.json"
 
 @dataclass(slots=True)
 class Progress:
-    """How far a training is. `phase`: 0 backbone, 1 reasoning, 2 done. `best`: highest validation of the phase."""
+    """How far a training is. `phase`: 0 backbone, 1 reasoning. `best`: highest validation of the phase."""
 
     phase: int = 0
     epoch: int = 0
@@ -66,10 +68,10 @@ def load(
     model: SequentialModel,
     optimizer: torch.optim.Optimizer,
     about: dict[str, Any],
-) -> Progress:
+) -> Progress | None:
     """Put a checkpoint into model and optimizer, if there is one; UserError if it is of other options or data."""
     if not (folder / STATE).is_file():
-        return Progress()
+        return None
     try:
         kept = json.loads((folder / STATE).read_text("utf-8"))
         tensors = load_file(folder / f"{kept['weights']}")
@@ -87,7 +89,8 @@ def load(
                 "give the same options to go on, or another folder"
             )
     if seen != about:
-        raise UserError(f"{folder}: was trained on other data; choose another folder")
+        what = "from another start" if seen.get("start") != about.get("start") else "on other data"
+        raise UserError(f"{folder}: was trained {what}; choose another folder")
     model.load_state_dict(
         {key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")}
     )
@@ -99,6 +102,31 @@ def load(
                 name: value if name == "step" else value.to(weight.device) for name, value in state.items()
             }
     return progress
+
+
+def begin(folder: Path, model: SequentialModel, about: dict[str, Any]) -> str:
+    """Put the backbone of another training into a model; the checksum of its weights.
+
+    UserError unless it is a finished one of the backbone alone, on the same data, of the same size.
+    """
+    try:
+        there = json.loads((folder / ABOUT).read_text("utf-8"))
+        weights = load_file(folder / BEST)
+    except (OSError, ValueError, SafetensorError) as fault:
+        raise UserError(f"start: {folder} holds no trained model ({fault})") from fault
+    for name in ("data", "split", "items", "encoder"):
+        if there.get(name) != about[name]:
+            raise UserError(f"start: {folder} was trained with another {name}: {shown(there.get(name))}")
+    if there.get("loss") != "base":
+        raise UserError(f"start: {folder} was trained with loss {shown(there.get('loss'))}, not 'base'")
+    for name, value in about["options"].items():
+        if name not in ("steps", "feedback") and there["options"].get(name) != value:
+            raise UserError(
+                f"start: {folder} has {name} {shown(there['options'].get(name))}, not {shown(value)}"
+            )
+    weights["steps"] = model.steps.detach()
+    model.load_state_dict(weights)
+    return hashlib.sha256((folder / BEST).read_bytes()).hexdigest()
 
 
 def load_best(folder: Path, model: SequentialModel) -> None:

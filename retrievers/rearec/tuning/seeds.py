@@ -17,7 +17,6 @@ from retrievers.rearec.evaluation import Ranks, Scorer, ranks
 from retrievers.rearec.floors import FLOORS
 from retrievers.rearec.predict import READS, scorer
 from retrievers.rearec.stored import ITEMS
-from retrievers.rearec.tuning import checkpoint
 from retrievers.rearec.tuning.texts import vectors_of
 from retrievers.rearec.tuning.training import Training
 from testbed.errors import UserError
@@ -59,11 +58,15 @@ def train(options: RearecTrainer, folder: Path, env: Environment) -> None:
 
 
 def _run(training: Training, place: Path, bar: Progress, name: str) -> None:
-    most = training.options.epochs + (training.options.reasoning_epochs if training.options.steps else 0)
+    options = training.options
+    most = (options.epochs if options.start is None else 0) + (
+        options.reasoning_epochs if options.steps else 0
+    )
     task = bar.add_task(name, total=most, note="")
     with (place / LOG).open("a", encoding="utf-8") as log:
 
         def tell(line: dict[str, Any]) -> None:
+            (place / FIGURES).unlink(missing_ok=True)
             log.write(json.dumps(line) + "\n")
             log.flush()
             measure = training.options.measure
@@ -74,7 +77,6 @@ def _run(training: Training, place: Path, bar: Progress, name: str) -> None:
 
 
 def _ranks(training: Training) -> Ranks:
-    checkpoint.load_best(training.folder, training.model)
     split = training.split
     scored = scorer(training.model, split, READS[training.options.loss])
     return ranks(scored, split.interactions, split.test)

@@ -54,16 +54,21 @@ class Training:
             "encoder": options.encoder if options.items != "id" else None,
             "seed": seed,
         }
-        self.progress = checkpoint.load(folder, options, self.model, self.optimizer, self.about)
+        if options.start is not None:
+            self.about["start"] = checkpoint.begin(options.start / f"seed-{seed}", self.model, self.about)
+        first = checkpoint.Progress(phase=0 if options.start is None else 1)
+        self.progress = checkpoint.load(folder, options, self.model, self.optimizer, self.about) or first
         self.windows = windows(split, options.length)
         if not len(self.windows):
             raise UserError(f"{options.data}: no user has two interactions to learn from")
         self.validation = some(split.validation, options.validation_users)
 
     def run(self, tell: Tell) -> None:
-        """Train to the end; `tell` gets a line for every epoch."""
-        while self.progress.phase < 2:
+        """Train to the end, where the model has its best weights; `tell` gets a line for every epoch."""
+        while True:
             if self._over():
+                if self._last():
+                    return checkpoint.load_best(self.folder, self.model)
                 self._next_phase()
                 continue
             began = time.perf_counter()
@@ -96,11 +101,13 @@ class Training:
         most = options.reasoning_epochs if self.reasoning else options.epochs
         return progress.epoch >= most or progress.waited >= options.patience
 
+    def _last(self) -> bool:
+        return self.reasoning or self.options.loss == "base" or not self.options.reasoning_epochs
+
     def _next_phase(self) -> None:
-        """From the best backbone to its steps, or to the end."""
+        """From the best backbone to its steps."""
         checkpoint.load_best(self.folder, self.model)
-        last = self.reasoning or self.options.loss == "base" or not self.options.reasoning_epochs
-        self.progress = checkpoint.Progress(phase=2 if last else 1)
+        self.progress = checkpoint.Progress(phase=1)
         self.optimizer.state.clear()
         self._save()
 
@@ -119,7 +126,8 @@ class Training:
             torch.manual_seed(int(rng.integers(2**31)))
             for batch in batches(self.split, self.windows, options.batch, branches, rng, alone):
                 self.optimizer.zero_grad(set_to_none=True)
-                loss = self._loss(batch.to(self.device), rng)
+                with torch.autocast(self.device.type, torch.bfloat16, enabled=options.precision == "bf16"):
+                    loss = self._loss(batch.to(self.device), rng)
                 loss.backward()  # type: ignore[no-untyped-call]
                 nn.utils.clip_grad_norm_(model.parameters(), CLIP)
                 self.optimizer.step()
