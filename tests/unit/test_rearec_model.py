@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from retrievers.rearec.model import ModelOptions, SequentialModel
+from retrievers.rearec.model.dropout import Dropout
 from retrievers.rearec.model.losses import Candidates, ensemble, mixed, progressive, softmax_loss
 from retrievers.rearec.model.recurrent import Diagonal
 from retrievers.rearec.predict import halted
@@ -226,3 +227,21 @@ def test_vectors_and_kind_of_items_must_agree() -> None:
         SequentialModel(ModelOptions(items="text"), ITEMS)
     with pytest.raises(ValueError, match="items 'id' take no vectors"):
         SequentialModel(ModelOptions(), ITEMS, torch.zeros(ITEMS, 3))
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.999])
+def test_dropout_keeps_the_mean_and_is_a_function_of_the_seed(rate: float) -> None:
+    layer, x = Dropout(rate), torch.ones(501, 1001, requires_grad=True)
+    torch.manual_seed(3)
+    found = layer(x)
+    found.sum().backward()
+    kept = found != 0
+    assert float(kept.double().mean()) == pytest.approx(1 - rate, abs=1 / 256 + 0.002)
+    assert float(found.detach().double().mean()) == pytest.approx(1, abs=0.005 if rate < 0.9 else 0.05)
+    assert x.grad is not None
+    assert torch.equal(x.grad, found.detach())
+    torch.manual_seed(3)
+    assert torch.equal(layer(x), found)
+    assert torch.equal(layer.eval()(x), x)
+    by_column = kept.double().mean(0)
+    assert float(by_column.min()) >= (1 - rate) - 0.12

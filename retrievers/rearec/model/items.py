@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from retrievers.rearec.model.dropout import Dropout
 from retrievers.rearec.model.options import ModelOptions
 
 
@@ -16,7 +17,7 @@ class Adaptor(nn.Module):
         self.centre = nn.Parameter(torch.zeros(experts, size))
         self.turn = nn.Parameter(torch.randn(experts, size, width) * size**-0.5)
         self.gate = nn.Linear(size, experts)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, vectors: Tensor) -> Tensor:
         shares = self.gate(vectors).softmax(-1)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, glu
 
+from retrievers.rearec.model.dropout import Dropout
 from retrievers.rearec.model.options import ModelOptions
 
 
@@ -21,7 +22,7 @@ class Recurrent(nn.Module):
         super().__init__()
         width = options.width
         self.layers = nn.ModuleList(nn.GRU(width, width, batch_first=True) for _ in range(options.layers))
-        self.last, self.dropout = nn.LayerNorm(width), nn.Dropout(options.dropout)
+        self.last, self.dropout = nn.LayerNorm(width), Dropout(options.dropout)
 
     def read(self, x: Tensor, lengths: Tensor, ends: Tensor, keep: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
         """States of all items (B, L, d); to `keep`: the layers' states at `ends`, (B, M, d)."""
@@ -105,7 +106,7 @@ class StateSpaces(nn.Module):
         self.spaces: Any = nn.ModuleList(Diagonal(width, options.state_size) for _ in range(count))
         self.mixers = nn.ModuleList(nn.Linear(width, 2 * width) for _ in range(count))
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(count))
-        self.last, self.dropout = nn.LayerNorm(width), nn.Dropout(options.dropout)
+        self.last, self.dropout = nn.LayerNorm(width), Dropout(options.dropout)
 
     def read(self, x: Tensor, lengths: Tensor, ends: Tensor, keep: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
         """States of all items (B, L, d); to `keep`: the layers' states at `ends`, (B, M, d, N)."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from retrievers.rearec.model.attention import Transformer
+from retrievers.rearec.model.dropout import Dropout
 from retrievers.rearec.model.items import Items
 from retrievers.rearec.model.options import ModelOptions
 from retrievers.rearec.model.recurrent import Recurrent, StateSpaces, at
@@ -27,7 +28,7 @@ class SequentialModel(nn.Module):
         self.places = nn.Embedding(options.length, options.width)
         nn.init.normal_(self.places.weight, std=0.02)
         self.steps = nn.Parameter(torch.randn(options.steps, options.width) * 0.02)
-        self.norm, self.dropout = nn.LayerNorm(options.width), nn.Dropout(options.dropout)
+        self.norm, self.dropout = nn.LayerNorm(options.width), Dropout(options.dropout)
         kinds = {"s4d": StateSpaces, "gru": Recurrent}
         self.backbone: Any = kinds.get(options.backbone, Transformer)(options)
 
