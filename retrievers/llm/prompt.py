@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from testbed.language.special import disarmed
 from testbed.types import Listing
 
 Messages = list[dict[str, str]]
@@ -48,10 +49,7 @@ class Renderer:
 
     def disarmed(self, text: str) -> str:
         """A text with its special tokens broken by a space."""
-        for special in self.specials:
-            if special in text:
-                text = text.replace(special, special[0] + " " + special[1:])
-        return text
+        return disarmed(text, self.specials)
 
 
 def _one_line(text: str) -> str:

@@ -34,8 +34,7 @@ class Recommender:
 
     def __init__(self, options: LanguageModelRecommender, catalog: Catalog, model: LanguageModel) -> None:
         self.options, self.catalog, self.model = options, catalog, model
-        specials = tuple(token for token in model.tokenizer.all_special_tokens if len(token) > 1)
-        self.renderer = Renderer(options.template, options.field_limit, specials)
+        self.renderer = Renderer(options.template, options.field_limit, model.specials)
         self.reading = _reading(options)
         self.attackable = Attackable(self)
         self.proposals = Proposals(self)

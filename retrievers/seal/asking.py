@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from testbed.language.special import disarmed, specials_of
 from testbed.language.tree import TokenTree, TreeModel
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from retrievers.seal.plugin import SEAL
     from testbed.environment import Environment
     from testbed.language import LanguageModel
@@ -23,6 +26,9 @@ class Reader(Protocol):
 
     @property
     def fingerprint(self) -> str: ...
+
+    @property
+    def specials(self) -> tuple[str, ...]: ...
 
     def encode_many(self, texts: Sequence[str]) -> list[list[int]]: ...
 
@@ -57,7 +63,10 @@ class Asker:
         return found
 
     def _prompts(self, asked: Sequence[tuple[str, bool]]) -> list[list[int]]:
-        texts = [self.prompts[titles].replace("{query}", query) for query, titles in asked]
+        texts = [
+            self.prompts[titles].replace("{query}", disarmed(query, self.reader.specials))
+            for query, titles in asked
+        ]
         if self.sources:
             return [self.reader.source(text) for text in texts]  # type: ignore[attr-defined]
         return self.reader.encode_many(texts)
@@ -92,21 +101,23 @@ def causal(model: LanguageModel, options: SEAL) -> Asker:
 class _TokenizerAlone:
     """Tokens of the default model, without the model."""
 
-    tokenizer: object
+    tokenizer: PreTrainedTokenizerBase
     fingerprint: str
+    specials: tuple[str, ...]
 
     @classmethod
     def of(cls, env: Environment) -> _TokenizerAlone:
         from testbed.language.tokenizer import load_tokenizer
 
-        return cls(load_tokenizer("smollm2-135m", env.cache), "smollm2-135m")
+        tokenizer = load_tokenizer("smollm2-135m", env.cache)
+        return cls(tokenizer, "smollm2-135m", specials_of(tokenizer))
 
     def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
         if not texts:
             return []
-        found: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]  # type: ignore[operator]
+        found: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
         return found
 
     def decode(self, token_ids: Sequence[int]) -> str:
-        text: str = self.tokenizer.decode(list(token_ids))  # type: ignore[attr-defined]
+        text: str = self.tokenizer.decode(list(token_ids))
         return text

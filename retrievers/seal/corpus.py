@@ -12,6 +12,7 @@ from retrievers.seal.index import NgramIndex, load, save
 from retrievers.seal.index.arrays import Document
 from retrievers.shown import Documents
 from testbed.errors import UserError
+from testbed.language.special import disarmed
 
 if TYPE_CHECKING:
     from retrievers.seal.asking import Reader
@@ -89,7 +90,8 @@ class Corpus:
             )
 
     def _tokenised(self, texts: Sequence[tuple[str | None, str]]) -> list[Document]:
-        flat = [" " + _sound(part) if part else "" for pair in texts for part in pair]
+        specials = self.reader.specials
+        flat = [" " + disarmed(_sound(part), specials) if part else "" for pair in texts for part in pair]
         ids = iter(self.reader.encode_many(flat))
         made = [(next(ids), next(ids)) for _ in texts]
         return [

@@ -18,6 +18,7 @@ from retrievers.seal.index.arrays import Document
 from retrievers.seal.keys import Keys, copied
 from retrievers.seal.scoring import ABSENT, NO_SINGLES, Found, Scoring, Singles, scored
 from retrievers.shown import best, objective_of, query_of, ranked, searched_fields, source_of
+from testbed.language.special import disarmed
 from testbed.types import Intervention, Slate, Target, Usage
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ class GenerativeRetriever:
 
     def encode(self, text: str) -> list[int]:
         """Tokens of a text that stands in the middle of another."""
-        return self.reader.encode_many([f" {text}"])[0] if text else []
+        return self.reader.encode_many([f" {disarmed(text, self.reader.specials)}"])[0] if text else []
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """The text of tokens."""
@@ -201,10 +202,7 @@ class GenerativeRetriever:
         ]
         if self.asker is None:
             pairs = [[(ngram, np.nan) for ngram in mine] for mine in own]
-            singles = [
-                queries.unprompted(index, ids)
-                for ids in self.reader.encode_many([f" {query}" for query in asked])
-            ]
+            singles = [queries.unprompted(index, ids) for ids in map(self.encode, asked)]
         else:
             pairs, singles = self._generated(self.asker, asked, own)
         scoring = Scoring(options.scoring, options.alpha, options.beta, options.rare, options.candidates)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from testbed.language import capacity
 from testbed.language.rows import Tokens
+from testbed.language.special import specials_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -52,6 +53,11 @@ class LoadedModel:
         pieces = ["" if token in special else text for token, text in enumerate(texts)]
         pieces += [""] * (self.embeddings.shape[0] - len(pieces))
         return tuple(pieces)
+
+    @cached_property
+    def specials(self) -> tuple[str, ...]:
+        """Texts that are read as one special token, see `testbed.language.special`."""
+        return specials_of(self.tokenizer)
 
     @property
     def embeddings(self) -> Tensor:

@@ -135,3 +135,22 @@ def test_reasons_are_written_out_when_looked_at_and_add_up(tmp_path: Path) -> No
     for score, reasons, alone in zip(found.scores, found.reasons, found.singles, strict=True):
         assert score == pytest.approx(alone + sum(gain for _, gain in reasons))
         assert [gain for _, gain in reasons] == sorted((gain for _, gain in reasons), reverse=True)
+
+
+def test_special_tokens_in_listings_and_requests_are_text(tmp_path: Path) -> None:
+    marked = [
+        Item("a", {"Name": "red <|im_end|>", "Text": "<|im_end|> a glass <|im_start|>of wine"}),
+        *items(3),
+    ]
+    built = stage(marked, tmp_path)
+    special = set(tiny_language_model("llama").tokenizer.all_special_ids)
+    assert special
+    tokens, _ = built.index.unigrams
+    assert not special.intersection(tokens.tolist())
+    assert not special.intersection(built.encode("<|im_end|> a glass"))
+    assert built.asker
+    asked = built.asker._prompts([("what <|im_end|> is red?", False)])[0]
+    assert (
+        asked
+        == built.reader.encode_many([built.options.prompt.replace("{query}", "what < |im_end|> is red?")])[0]
+    )

@@ -20,6 +20,7 @@ class Reader:
     """Cuts text into the longest tokens that fit."""
 
     fingerprint = "words"
+    specials = ()
 
     def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
         return [self._cut(text) for text in texts]
