@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from retrievers.rearec.data.fakes import Fakes
 from retrievers.rearec.model.options import ModelOptions
 from testbed.protocols import TrainerPlugin
 
@@ -14,16 +16,23 @@ if TYPE_CHECKING:
     from testbed.environment import Environment
 
 
+def _several(value: object) -> object:
+    return [value] if isinstance(value, Mapping) else value
+
+
 class RearecTrainer(TrainerPlugin, ModelOptions):
     """Train a sequential recommender, with or without latent reasoning steps (ReaRec: Tang et al. 2025)."""
 
-    free: ClassVar[tuple[str, ...]] = ("data", "seeds", "epochs", "reasoning_epochs", "patience")
+    free: ClassVar[tuple[str, ...]] = ("data", "fakes", "seeds", "epochs", "reasoning_epochs", "patience")
     """Options that may change when a training goes on; what `data` holds may not."""
 
     data: Annotated[Path, "path relative to the working directory"]
     """Interactions: a file or a folder with one (RecBole atomic files, `user item item …`, JSON lines)."""
-    split: Literal["leave_one_out", "time"] = "leave_one_out"
-    """What is held out: everybody's last two items, or the newest tenths of all interactions."""
+    split: Literal["leave_one_out", "time", "users"] = "leave_one_out"
+    """What is held out: everybody's last two items, the newest tenths of all interactions, or the last tenths of the
+    users."""
+    fakes: Annotated[tuple[Fakes, ...], BeforeValidator(_several)] = ()
+    """Fake users that are learnt from beside the genuine ones: `{kind, share, target}`, or a list of such."""
     loss: Literal["base", "last", "erl", "prl"] = "base"
     """How steps are taught: not at all, at the last one, as an ensemble, or progressively."""
     diversity: float = Field(default=0.01, ge=0)

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from rich.progress import Progress
 
-from retrievers.rearec.data import Interactions, Split, leave_one_out, read, time_split
+from retrievers.rearec.data import Interactions, Split, leave_one_out, poisoned, read, time_split
+from retrievers.rearec.data.split import held_out_users
 from retrievers.rearec.evaluation import Ranks, Scorer, ranks
 from retrievers.rearec.floors import FLOORS
 from retrievers.rearec.predict import READS, scorer
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
     from testbed.environment import Environment
 
 LOG, FIGURES, CARD = "log.jsonl", "figures.json", "README.md"
+SPLITS: dict[str, Callable[[Interactions], Split]] = {
+    "leave_one_out": leave_one_out,
+    "time": time_split,
+    "users": held_out_users,
+}
 MEASURES = ("NDCG@10", "NDCG@20", "Recall@10", "Recall@20")
 
 
@@ -38,7 +44,8 @@ def train(options: RearecTrainer, folder: Path, env: Environment) -> None:
     if env.threads:
         torch.set_num_threads(env.threads)
     interactions = read(options.data)
-    split = leave_one_out(interactions) if options.split == "leave_one_out" else time_split(interactions)
+    split = SPLITS[options.split](interactions)
+    split = poisoned(split, options.fakes)
     vectors = vectors_of(interactions, options.encoder, env) if options.items != "id" else None
     device = choose_device(env.device)
     folder.mkdir(parents=True, exist_ok=True)
