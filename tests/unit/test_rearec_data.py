@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from ir_measures import RR, R, nDCG
 
-from retrievers.rearec.data import Interactions, leave_one_out, read, time_split
+from retrievers.rearec.data import Interactions, held_out_users, leave_one_out, read, time_split
 from retrievers.rearec.data.batches import batches, known_histories, windows
 from retrievers.rearec.evaluation import Ranks, ranks
 from retrievers.rearec.floors import ease, markov, neighbours, popularity
@@ -159,6 +159,21 @@ def test_a_split_by_time() -> None:
     assert found.test.ends.tolist() == [3, 2]
     with pytest.raises(UserError, match="needs timestamps"):
         time_split(some_interactions())
+
+
+def test_a_split_by_users() -> None:
+    histories = [[user % 5, 5, 6, 7 + user % 3] for user in range(18)] + [[1], [2, 3]]
+    data = Interactions.of([f"u{n}" for n in range(20)], [f"i{n}" for n in range(10)], histories)
+    found = held_out_users(data)
+    assert found.known.tolist() == [4] * 16 + [0] * 4
+    assert (found.validation.users.tolist(), found.validation.ends.tolist()) == ([16, 17], [3, 3])
+    assert (found.test.users.tolist(), found.test.targets.tolist()) == ([19], [3])  # one item is no history
+    assert {user for user, _, _ in windows(found, 5)} == set(range(16))
+    counts = popularity(found)(np.array([19]), np.array([1]))[0]
+    assert counts.tolist() == np.bincount(data.rows[: 4 * 16], minlength=10).tolist()
+    for few in (data.users[:2], data.users[:9]):
+        with pytest.raises(UserError, match="a split by users leaves nobody to measure"):
+            held_out_users(Interactions.of(few, data.items, histories[-len(few) :]))
 
 
 @pytest.mark.parametrize("length", [3, 50])

@@ -1,4 +1,4 @@
-"""Which interactions are learnt from, which are held out: leave-one-out, or a moment in time."""
+"""Which interactions are learnt from, which are held out: leave-one-out, a moment in time, or whole users."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Split:
     known: np.ndarray
     validation: Fold
     test: Fold
-    rule: Literal["leave-one-out", "time"]
+    rule: Literal["leave-one-out", "time", "users"]
 
     def training(self, user: int) -> np.ndarray:
         """Items of a user that may be learnt from, oldest first."""
@@ -91,6 +91,28 @@ def time_split(interactions: Interactions, validation: float = 0.1, test: float 
     if not all(map(len, found)):
         raise UserError("a split by time leaves no user to measure; take larger shares")
     return Split(interactions, known, *found, "time")
+
+
+def held_out_users(interactions: Interactions, share: float = 0.1) -> Split:
+    """Nothing is learnt from the last tenth of the users, who are the test, nor from the tenth before, who validate.
+
+    Of each of them the last item is to be found, from all that come before. UserError where nobody is left.
+    """
+    lengths = interactions.lengths
+    count = int(len(interactions) * share)
+    begin, end = len(interactions) - 2 * count, len(interactions) - count
+
+    def fold(first: int, last: int) -> Fold:
+        users = first + np.flatnonzero(lengths[first:last] > 1)
+        return Fold(users, lengths[users] - 1, interactions.rows[interactions.ptr[users + 1] - 1])
+
+    found = fold(begin, end), fold(end, len(interactions))
+    if not begin or not all(map(len, found)):
+        raise UserError(
+            "a split by users leaves nobody to measure; it needs more users with two interactions"
+        )
+    known = np.where(np.arange(len(interactions)) < begin, lengths, 0)
+    return Split(interactions, known, *found, "users")
 
 
 def _warn(interactions: Interactions, known: np.ndarray, last: np.ndarray) -> None:

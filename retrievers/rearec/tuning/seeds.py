@@ -12,8 +12,15 @@ import numpy as np
 import torch
 from rich.progress import Progress
 
-from retrievers.rearec.data import Interactions, Split, leave_one_out, poisoned, read, time_split
-from retrievers.rearec.data.split import held_out_users
+from retrievers.rearec.data import (
+    Interactions,
+    Split,
+    held_out_users,
+    leave_one_out,
+    poisoned,
+    read,
+    time_split,
+)
 from retrievers.rearec.evaluation import Ranks, Scorer, ranks
 from retrievers.rearec.floors import FLOORS
 from retrievers.rearec.predict import READS, scorer
