@@ -19,8 +19,9 @@ class ReaRec(StagePlugin):
 
     grants: ClassVar[Access] = Access.scores
 
-    model: CatalogPath
-    """A folder `seed-<number>` that `testbed train rearec` left."""
+    model: CatalogPath | None = None
+    """A folder `seed-<number>` that `testbed train rearec` left. When left out, a small model of texts is taught on
+    simulated sessions of the catalog, once, and kept in the cache."""
     k: int = Field(default=10, ge=1)
     """Most listings that are kept."""
     fields: tuple[str, ...] | None = None
@@ -29,6 +30,9 @@ class ReaRec(StagePlugin):
     """Reasoning steps; as many as the model was taught when left out."""
     halt: float | None = Field(default=None, ge=0)
     """Stop reasoning at the first step whose prediction is within so many nats of the one before."""
+
+    repeats: bool = True
+    """Whether items of the history are listed too; the figures of a training leave them out."""
 
     def build(self, catalog: Catalog, env: Environment) -> SequentialRecommender:
         """Load the model and its view of the catalog."""

@@ -27,7 +27,7 @@ SHARPNESS = 2.5
 LIKENESS = 1.5
 """Nats of utility for an item that is as the last one in all attributes, beside one as the average."""
 SHORTEST, LONGEST = 4, 14
-"""Items of a session; never more than half of the catalog."""
+"""Items of a session; of a small catalog no more than half, but two."""
 IDEAL = 0.4
 """Share of numbers of which a user wants a level, not the most or the least."""
 
@@ -96,7 +96,7 @@ class Taste:
     @classmethod
     def drawn(cls, facts: Facts, rng: np.random.Generator) -> Taste:
         """About half of the numbers, some of the words."""
-        count, words = facts.levels.shape[1], facts.words.shape[1]
+        count, words = int(facts.levels.shape[1]), int(facts.words.shape[1])
         cares = rng.random(count) < 0.5
         ideal, way = rng.random(count) < IDEAL, rng.choice([-1.0, 1.0], count)
         level = rng.uniform(-1, 1, count)
@@ -152,7 +152,7 @@ def simulated(
 
 def session(utility: np.ndarray, alike: np.ndarray, rng: np.random.Generator) -> list[int]:
     """Items that one user looks at, oldest first, none twice. `utility`: (n,). `alike`: (n, n) likeness of items."""
-    longest = max(1, min(LONGEST, len(utility) // 2))
+    longest = min(len(utility), max(2, min(LONGEST, len(utility) // 2)))
     length = int(rng.integers(min(SHORTEST, longest), longest + 1))
     found: list[int] = []
     for _ in range(length):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from retrievers.embeddings import embeddings_of
+from retrievers.rearec.default import default_model
 from retrievers.rearec.predict import halted, state_of
 from retrievers.rearec.stored import Stored
 from retrievers.shown import Documents, best, objective_of, ranked, searched_fields, source_of
@@ -53,12 +54,12 @@ class SequentialRecommender:
     @torch.no_grad()
     def over(cls, catalog: Catalog, options: ReaRec, env: Environment) -> SequentialRecommender:
         """Load a model for a catalog. UserError where a model of ids knows none of its items."""
-        stored = Stored.of(options.model)
+        documents = Documents(catalog, searched_fields("rearec", options.fields, catalog))
+        stored = Stored.of(options.model or default_model(documents, env))
         if options.steps is not None and options.steps > stored.options.steps:
             raise UserError(
                 f"stage rearec: steps: {stored.folder} was taught {stored.options.steps} steps, not {options.steps}"
             )
-        documents = Documents(catalog, searched_fields("rearec", options.fields, catalog))
         if stored.options.items == "text":
             encoder = env.encoder(stored.encoder or "minilm")
             model = stored.model(torch.from_numpy(np.array(embeddings_of(documents, encoder, env.cache))))
@@ -119,8 +120,14 @@ class SequentialRecommender:
         return objective_of(variants, rank - 1 if rank else None, objective), Usage()
 
     def scores(self, context: Context, slate: Slate) -> np.ndarray:
-        """Scores of all items of the catalog as the slate shows them: (n,) float64, rounded; −inf for unknown ones."""
-        return self._read(self.states(context, slate), self._table(slate))
+        """Scores of all items of the catalog as the slate shows them: (n,) float64, rounded; −inf for unknown ones.
+
+        Also for those of the history, where `repeats` is off.
+        """
+        found = self._read(self.states(context, slate), self._table(slate))
+        if not self.options.repeats:
+            found[self._history(context)] = -np.inf
+        return found
 
     @torch.no_grad()
     def states(self, context: Context, slate: Slate) -> Tensor:
