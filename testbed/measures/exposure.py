@@ -18,3 +18,12 @@ def _value(seen: Seen) -> float:
 
 EXPOSURE = Level("exposure", "level", (0, 1), False, each(_value))
 """Exposure of the target: 1 at rank 1, .63 at rank 2, 0 when unlisted."""
+
+
+def exposure(k: int) -> Level:
+    """exposure@k: the same where the target is among the first k, else 0."""
+
+    def value(seen: Seen) -> float:
+        return at_rank(seen.rank) if seen.rank is not None and seen.rank <= k else 0.0
+
+    return Level(f"exposure@{k}", "level", (0, 1), False, each(value))

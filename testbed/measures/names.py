@@ -9,13 +9,14 @@ from functools import cache
 from testbed.errors import UserError, nearest, shown
 from testbed.measures import movement
 from testbed.measures.base import Measure
-from testbed.measures.exposure import EXPOSURE
+from testbed.measures.exposure import EXPOSURE, exposure
 from testbed.measures.exposure_taken import EXPOSURE_TAKEN
 from testbed.measures.harm import harm
 from testbed.measures.kendall import KENDALL
 from testbed.measures.listed import LISTED
 from testbed.measures.margin import MARGIN
 from testbed.measures.order import POSITION_BIAS, RANK_VARIANCE
+from testbed.measures.overlap import overlap
 from testbed.measures.quality import quality
 from testbed.measures.target_rr import TARGET_RR
 from testbed.measures.top import lift, top
@@ -44,9 +45,11 @@ PLAIN: dict[str, Measure] = {
 CUT: dict[str, tuple[Callable[[int], Measure], int | None]] = {
     "top": (top, None),
     "lift": (lift, None),
+    "exposure": (exposure, None),
     "violation": (violation, None),
     "harm": (harm, 10),
     "utility_loss": (utility_loss, 10),
+    "overlap": (overlap, 10),
 }
 """Families with a cutoff, and the cutoff meant when none is written; None: one must be written."""
 QUALITY = ("nDCG@10", "RR", "AP", "P@1", "P@5", "R@10", "Success@1", "Success@5")
@@ -64,9 +67,11 @@ SUMMARIES = {
     "entered": "Share of pairs in which the target was unlisted before and is listed after.",
     "dropped": "Share of pairs in which the target was listed before and is unlisted after.",
     "exposure": "How much the target is seen: 1 / log2(1 + rank), 0 when unlisted.",
+    "exposure@": "How much the target is seen among the first {k}: 1 / log2(1 + rank), 0 below.",
     "target_RR": "1 / rank of the target, 0 when unlisted.",
     "margin": "Target's score - best other score, in the last stage's units.",
     "listed": "Share of rankings that hold the target at all.",
+    "overlap": "Share of the first {k} that are there before and after.",
     "kendall": "Kendall's tau between before and after over the items other than the target.",
     "exposure_taken": "Exposure that all rivals together lost.",
     "position_bias": "Share of the choices that the slot decides, not the content.",
@@ -84,9 +89,9 @@ SUMMARIES = {
 def summary(name: str) -> str:
     """One line on what a measure says. UserError for an unknown name."""
     parse(name)
-    family, _, cutoff = name.partition("@")
+    family, at, cutoff = name.partition("@")
     k = cutoff or (CUT[family][1] if family in CUT else None)
-    text = SUMMARIES.get(family, "")
+    text = SUMMARIES.get(family + at if family in PLAIN else family, "")
     if not text or (k is None and "{k}" in text):
         return "Ranking quality against the judgements, computed by ir-measures."
     return text.format(k=k)
@@ -136,7 +141,7 @@ def _unknown(name: str, reason: str) -> UserError:
     if close is not None:
         plain = close in PLAIN or not at
         close = close if plain else f"{close}{at}{cutoff}"
-        if close in CUT and CUT[close][1] is None:
+        if close not in PLAIN and close in CUT and CUT[close][1] is None:
             close = f"{close}@1"
         return UserError(f"unknown measure {shown(name)}; did you mean {close!r}?")
     return UserError(f"unknown measure {shown(name)}; some that exist: {', '.join(names())}")

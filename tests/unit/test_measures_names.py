@@ -7,6 +7,7 @@ import pytest
 
 from testbed.errors import UserError
 from testbed.measures import names, parse
+from testbed.measures.names import summary
 
 
 @pytest.mark.parametrize(
@@ -17,6 +18,12 @@ def test_a_name_is_the_repr_and_finds_itself(name: str) -> None:
     assert parse(repr(measure)) is measure or parse(repr(measure)).name == measure.name
     if "(" not in name:
         assert repr(measure) == measure.name == name
+
+
+def test_a_cutoff_is_told() -> None:
+    assert summary("exposure") == "How much the target is seen: 1 / log2(1 + rank), 0 when unlisted."
+    assert summary("exposure@5").startswith("How much the target is seen among the first 5:")
+    assert summary("overlap@5") == "Share of the first 5 that are there before and after."
 
 
 @pytest.mark.parametrize(("alias", "name"), [("MRR", "RR"), ("NDCG@5", "nDCG@5"), ("harm@10", "harm")])
@@ -31,6 +38,8 @@ def test_aliases_have_one_repr(alias: str, name: str) -> None:
         ("ndcg@5", "unknown measure 'ndcg@5'; did you mean 'nDCG@5'?"),
         ("promotd", "unknown measure 'promotd'; did you mean 'promoted'?"),
         ("margn@3", "unknown measure 'margn@3'; did you mean 'margin'?"),
+        ("exposre", "unknown measure 'exposre'; did you mean 'exposure'?"),
+        ("exposure@0", "exposure takes a cutoff that is a whole number from 1; did you mean 'exposure@1'?"),
         ("lift", "measure 'lift': lift takes a cutoff that is a whole number from 1; did you mean 'lift@1'?"),
         ("lift@0", "did you mean 'lift@1'?"),
         ("top@²", "did you mean 'top@1'?"),

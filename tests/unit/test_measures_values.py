@@ -33,7 +33,15 @@ def effect(
 
 @pytest.mark.parametrize(
     ("name", "third", "unlisted"),
-    [("top@1", 0, 0), ("top@3", 1, 0), ("exposure", 0.5, 0), ("target_RR", 1 / 3, 0), ("listed", 1, 0)],
+    [
+        ("top@1", 0, 0),
+        ("top@3", 1, 0),
+        ("exposure", 0.5, 0),
+        ("exposure@3", 0.5, 0),
+        ("exposure@2", 0, 0),
+        ("target_RR", 1 / 3, 0),
+        ("listed", 1, 0),
+    ],
 )
 def test_levels(name: str, third: float, unlisted: float) -> None:
     assert level(name, Seen(("a", "b", "t"), "t")) == pytest.approx(third)
@@ -102,6 +110,14 @@ def test_utility_loss_by_hand() -> None:
     """An irrelevant target goes from last to first over one relevant item: 1 → 1/log2(3)."""
     assert effect("utility_loss", "at", "ta", relevance={"a": 1}) == pytest.approx(1 - 1 / math.log2(3))
     assert effect("utility_loss", "at", "ta", relevance={"t": 1}) == pytest.approx(1 / math.log2(3) - 1)
+
+
+def test_overlap_by_hand() -> None:
+    assert effect("overlap@3", "abtcd", "tabcd") == 1
+    assert effect("overlap@2", "abtcd", "tabcd") == 0.5
+    assert effect("overlap", "ab", "abtcd") == 0.4
+    assert effect("overlap@1", "a", "") == 0
+    assert math.isnan(effect("overlap", "", ""))
 
 
 def test_kendall() -> None:
