@@ -124,7 +124,7 @@ class SequentialRecommender:
 
         Also for those of the history, where `repeats` is off.
         """
-        found = self._read(self.states(context, slate), self._table(slate))
+        found = self._read(self.states(context, slate), self._table(context, slate))
         if not self.options.repeats:
             found[self._history(context)] = -np.inf
         return found
@@ -137,7 +137,7 @@ class SequentialRecommender:
             return torch.zeros(1, self.stored.options.width)
         seen = torch.tensor([history])
         ends = torch.tensor([[len(history) - 1]])
-        return self.model.states(self._table(slate), seen, ends, steps=self.options.steps)[:, 0, 0]
+        return self.model.states(self._table(context, slate), seen, ends, steps=self.options.steps)[:, 0, 0]
 
     @torch.no_grad()
     def _read(self, states: Tensor, table: Tensor) -> np.ndarray:
@@ -148,19 +148,31 @@ class SequentialRecommender:
         found = self.model.scores(state[None], table)[0].double().numpy().round(DECIMALS)
         return np.where(self.known, found, -np.inf)
 
-    def _table(self, slate: Slate) -> Tensor:
+    def _table(self, context: Context, slate: Slate) -> Tensor:
         """Items as the slate shows them."""
         if self.encoder is None:
             return self.table
         source = source_of(slate)
         if source is not None:
             same = source.intervention == self.intervention
-            changed = self.edited if same else self._encoded(self.documents.edited(source.intervention))
+            changed = (
+                self.edited if same else self._known(context, self.documents.edited(source.intervention))
+            )
         else:
-            changed = self._encoded(self.documents.changed(self._rows(slate).tolist(), list(slate)))
+            changed = self._known(context, self.documents.changed(self._rows(slate).tolist(), list(slate)))
         if not changed:
             return self.table
         return self.table.index_copy(0, torch.tensor(list(changed)), torch.stack(list(changed.values())))
+
+    def _known(self, context: Context, texts: Mapping[int, str]) -> dict[int, Tensor]:
+        """As `_encoded`; each text once a trial, whatever the situation."""
+        found = {}
+        for row, text in texts.items():
+            key = ("item vector", id(self.model), row, text)
+            if key not in context.memo:
+                context.memo[key] = self._encoded({row: text})[row]
+            found[row] = context.memo[key]
+        return found
 
     @torch.no_grad()
     def _encoded(self, texts: Mapping[int, str]) -> dict[int, Tensor]:

@@ -101,6 +101,26 @@ def test_an_edit_of_an_item_in_the_history_moves_the_others(tmp_path: Path) -> N
     assert (np.abs(after - before) > 1e-4).sum() > 6
 
 
+def test_a_text_is_read_once_a_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = world(tmp_path)
+    assert found.stage.encoder is not None
+    read: list[str] = []
+    encode = type(found.stage.encoder).encode
+
+    def counted(self: Any, texts: Any) -> Any:
+        read.extend(texts)
+        return encode(self, texts)
+
+    monkeypatch.setattr(type(found.stage.encoder), "encode", counted)
+    memo: dict[Any, Any] = {}
+    for order in range(3):
+        context = Context(found.catalog.request("r"), Situation("r", order), None, 0, memo)
+        found.stage.scores(context, found.catalog.source(EDIT))
+    assert len(read) == 1
+    found.stage.scores(found.context(), found.catalog.source(EDIT))
+    assert len(read) == 2  # another trial
+
+
 def test_a_model_of_ids_does_not_see_texts(tmp_path: Path) -> None:
     found = world(tmp_path, items="id", k=12)
     context = found.context()
