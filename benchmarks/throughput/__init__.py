@@ -1,0 +1,1 @@
+"""Training and evaluating sequential models, ours and RecTools', side by side."""
