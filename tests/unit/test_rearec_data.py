@@ -87,6 +87,11 @@ def test_one_sequence_a_line(tmp_path: Path) -> None:
             "user_id:token\titem_id\na\tb\n",
             ":1: expected `name:type` in the header, got 'item_id'",
         ),
+        (
+            "x.inter",
+            "user_id:token\titem_id:token\titem_id:float\na\tb\tc\n",
+            ":1: the header has 'item_id' twice",
+        ),
         ("x.inter", ATOMIC, ": holds no interactions"),
         ("x.inter", "user_id\titem_id\na\tb\n", ":1: expected `name:type` in the header, got 'user_id'"),
         (

@@ -111,12 +111,14 @@ def _lines(file: Path) -> Iterator[tuple[int, str]]:
 
 
 def _columns(file: Path, number: int, header: str) -> dict[str, int]:
-    """Name → column of a RecBole header; UserError where a name has no type."""
-    found = {}
+    """Name → column of a RecBole header; UserError where a name has no type or is there twice."""
+    found: dict[str, int] = {}
     for place, cell in enumerate(header.split("\t")):
         name, colon, kind = cell.strip().partition(":")
         if not colon or not name or not kind:
             raise UserError(f"{file}:{number}: expected `name:type` in the header, got {shown(cell)}")
+        if name in found:
+            raise UserError(f"{file}:{number}: the header has {shown(name)} twice")
         found[name] = place
     return found
 
