@@ -1,0 +1,1 @@
+"""Whether latent reasoning helps next-item models: the parts of benchmarks/rearec.py."""
