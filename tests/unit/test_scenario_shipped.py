@@ -36,6 +36,10 @@ def shipped(name: str, folder: Path) -> list[str]:
         return [f"catalog.path={write(folder)}"]
     if name == "scifact_retrieval.yaml":
         return [f"catalog.path={beir_folder.write(folder / 'scifact')}"]
+    if name == "sequential_public.yaml":
+        (folder / "log.txt").write_text("".join(f"u{n} a b c d{n}\n" for n in range(4)), encoding="utf-8")
+        (folder / "log.item").write_text("item_id:token\ttitle:token\na\tAlba\n", encoding="utf-8")
+        return [f"catalog.path={folder / 'log.txt'}"]
     if name != "paper_catalog.yaml":
         return []
     names = ("ColdBrew Master", "QuickBrew Express", "CaféPro")
@@ -60,6 +64,11 @@ def test_the_paper_catalog_has_to_be_named() -> None:
 def test_the_beir_folder_has_to_be_named() -> None:
     with pytest.raises(Exception, match=r"scifact_retrieval.yaml:\d+:\d+: catalog.path: this key is missing"):
         load(SCENARIOS / "scifact_retrieval.yaml")
+
+
+def test_the_log_of_interactions_has_to_be_named() -> None:
+    with pytest.raises(Exception, match=r"sequential_public.yaml:\d+:\d+: catalog.path: this key is missing"):
+        load(SCENARIOS / "sequential_public.yaml")
 
 
 def answer(path: Path) -> tuple[subprocess.CompletedProcess[str], float]:
