@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import log2
+
 import numpy as np
 
 from testbed.slope import WORST
@@ -14,3 +17,8 @@ def mean_loss(losses: np.ndarray) -> np.ndarray:
     """Mean over situations: (candidates, situations) → (candidates,); `DROPPED` in place of inf."""
     mean: np.ndarray = np.where(np.isfinite(losses), losses, DROPPED).mean(axis=1)
     return mean
+
+
+def mean_rank_loss(ranks: Sequence[int | None]) -> float:
+    """Mean over situations of 1 − exposure; exposure is 1 / log2(1 + rank), 0 when unlisted."""
+    return sum(1 - (1 / log2(1 + rank) if rank else 0.0) for rank in ranks) / len(ranks)

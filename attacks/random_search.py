@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import log2
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -64,14 +63,11 @@ class RandomSearch(AttackPlugin):
             yield Step(target.edit(" ".join(current)), best)
 
     def _losses(self, victim: Victim, interventions: Sequence[Intervention]) -> list[float]:
-        if self.signal == "scores":
-            from attacks.losses import mean_loss
+        from attacks.losses import mean_loss, mean_rank_loss
 
+        if self.signal == "scores":
             return [float(loss) for loss in mean_loss(victim.objective(interventions))]
-        return [
-            sum(1 - (1 / log2(1 + rank) if rank else 0.0) for rank in ranks) / len(ranks)
-            for ranks in victim.ranks(interventions)
-        ]
+        return [mean_rank_loss(ranks) for ranks in victim.ranks(interventions)]
 
     def _mutated(self, words: Sequence[str], pool: Sequence[str], rng: np.random.Generator) -> list[str]:
         changed = list(words)

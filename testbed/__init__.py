@@ -36,7 +36,16 @@ _WHERE = {
     ),
     "testbed.registry": ("installed",),
     "testbed.scenario": ("Scenario", "from_mapping", "load"),
-    "testbed.types": ("Constraint", "Item", "Listing", "Request", "Slate", "Target", "TextEdit"),
+    "testbed.types": (
+        "Constraint",
+        "HistoryEdit",
+        "Item",
+        "Listing",
+        "Request",
+        "Slate",
+        "Target",
+        "TextEdit",
+    ),
 }
 _MODULE = {name: module for module, names in _WHERE.items() for name in names}
 
@@ -47,6 +56,7 @@ __all__ = [
     "CatalogPlugin",
     "Constraint",
     "Context",
+    "HistoryEdit",
     "Item",
     "Listing",
     "ObjectivePlugin",

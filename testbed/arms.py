@@ -1,4 +1,4 @@
-"""Texts of the control arms: random tokens and honest marketing, matched to the attack in length."""
+"""What the arms change: the attack's edits, and controls that match them in length or number."""
 
 from __future__ import annotations
 
@@ -8,14 +8,44 @@ from typing import TYPE_CHECKING
 
 from testbed.protocols import Tokenized
 from testbed.seeds import rng_for
+from testbed.types import HistoryEdit
 
 if TYPE_CHECKING:
     from testbed.plan import Arm
     from testbed.records import AttackRecord
     from testbed.stack import Stack
-    from testbed.types import Target
+    from testbed.types import Intervention, Target
 
 CHARACTERS = string.ascii_letters + string.digits + " "
+
+
+def intervention_of(arm: Arm, target: Target, stack: Stack, found: dict[int, AttackRecord]) -> Intervention:
+    """All that an arm changes: text in the target's field, items in histories."""
+    return (*target.edit(text_of(arm, target, stack, found)), *inserted_by(arm, target, stack, found))
+
+
+def inserted_by(
+    arm: Arm, target: Target, stack: Stack, found: dict[int, AttackRecord]
+) -> tuple[HistoryEdit, ...]:
+    """Items that an arm puts into histories: the attack's, or as many random ones at the same places.
+
+    Random items differ from each other, while there are enough, and from the target.
+    """
+    match arm.name:
+        case "attack":
+            return found[_seed(arm)].history
+        case "random_items":
+            edits = found[_seed(arm)].history
+            others = [item for item in stack.catalog.ids if item != target.item_id]
+            if not others:
+                return ()
+            rng = rng_for("random_items", target.item_id, _seed(arm))
+            drawn = rng.choice(len(others), size=len(edits), replace=len(edits) > len(others))
+            return tuple(
+                HistoryEdit(others[int(place)], edit.age) for place, edit in zip(drawn, edits, strict=True)
+            )
+        case _:
+            return ()
 
 
 def text_of(arm: Arm, target: Target, stack: Stack, found: dict[int, AttackRecord]) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import overload
 
-from testbed.types import Attribute, Intervention, Item, Listing, Request, Slate
+from testbed.types import Attribute, Intervention, Item, Listing, Request, Slate, TextEdit
 
 Judgements = Mapping[str, Mapping[str, int]]
 """Request id → item id → grade, 0 for not relevant; items that are absent count as 0."""
@@ -157,7 +157,7 @@ class SourceListings(Sequence[Listing]):
         """One listing by its id, as it is shown after the edits."""
         fields = self.catalog.fields(item_id)
         for edit in self.intervention:
-            if edit.item_id == item_id:
+            if isinstance(edit, TextEdit) and edit.item_id == item_id:
                 fields = edit.apply(fields)
         return Listing(item_id, fields, score)
 

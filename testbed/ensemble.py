@@ -44,6 +44,16 @@ class EnsembleVictim:
         """Longest text that may be written; None for no limit."""
         return self.victims[0].max_tokens
 
+    @property
+    def items(self) -> Sequence[str]:
+        """Ids of all listings, in the catalog's order."""
+        return self.victims[0].items
+
+    @property
+    def history(self) -> int:
+        """Most items that may be put into histories."""
+        return self.victims[0].history
+
     def request(self, situation: Situation) -> Request:
         """The request of a situation."""
         return self.victims[0].request(situation)
@@ -171,10 +181,12 @@ def attackable(
     objective: Objective | None = None,
     max_tokens: int | None = None,
     seen: Sequence[str] = (),
+    history: int = 0,
 ) -> StackVictim | EnsembleVictim:
     """What an attacker sees of one stack or several: access and budget are for all of them together.
 
-    `seen`: stages of a single stack that are seen besides its last one.
+    `seen`: stages of a single stack that are seen besides its last one. `history`: most items that may be put into
+    histories.
     """
     meter = Meter(dict(limits or {}))
     victims = [
@@ -187,6 +199,7 @@ def attackable(
             max_tokens=max_tokens,
             meter=meter,
             seen=seen,
+            history=history,
         )
         for stack in stacks
     ]

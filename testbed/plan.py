@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FIRST_ORDER = {"optimise": 0, "validate": 10_000, "test": 20_000}
 """Order ids of a split begin here, so no order is ever in two splits."""
-SEEDED = ("attack", "random_tokens")
+SEEDED = ("attack", "random_tokens", "random_items")
 """Arms that exist once per attack seed."""
 
 

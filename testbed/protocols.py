@@ -353,6 +353,11 @@ class AttackPlugin(Plugin):
 
     access: ClassVar[Access] = Access.none
 
+    @property
+    def inserts(self) -> int:
+        """Most items that it puts into histories; `threat.history` has to allow as many."""
+        return 0
+
     def queries_per_step(self, situations: int) -> int | None:
         """Most queries that one step takes on that many situations; None when it cannot be told."""
         return None
@@ -405,6 +410,14 @@ class Victim(Protocol):
     @property
     def remaining(self) -> Mapping[str, float]:
         """What is left of each budgeted unit; units without a limit are absent."""
+
+    @property
+    def items(self) -> Sequence[str]:
+        """Ids of all listings, in the catalog's order."""
+
+    @property
+    def history(self) -> int:
+        """Most items that may be put into histories (`HistoryEdit`); 0 where they are out of reach."""
 
     def request(self, situation: Situation) -> Request:
         """The request of a situation."""

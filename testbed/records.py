@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from testbed.errors import UserError, shown
-from testbed.types import Place, Status
+from testbed.types import HistoryEdit, Place, Status
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -46,7 +46,8 @@ class AttackRecord:
     """The text that one attack seed arrived at for one target, and what it took.
 
     `objective` is the attacker's loss of that text (lower is better), `best_step` the step that proposed it.
-    `source`: the stack that was searched on, None for the scenario's own (or its surrogates).
+    `source`: the stack that was searched on, None for the scenario's own (or its surrogates). `history`: items that
+    are put into the histories of requests, in the order of the edits.
     """
 
     __pydantic_config__: ClassVar[Mapping[str, bool]] = _FINITE
@@ -67,6 +68,12 @@ class AttackRecord:
     note: str = ""
     cost: Mapping[str, int | float] = dataclasses.field(default_factory=dict)
     source: str | None = None
+    history: tuple[HistoryEdit, ...] = ()
+
+    @property
+    def idle(self) -> bool:
+        """Whether it changes nothing."""
+        return not self.text and not self.history
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +117,7 @@ class EvaluationRecord:
 
 
 Record = AttackRecord | EvaluationRecord
-OPTIONAL = ("source", "victim")
+OPTIONAL = ("source", "victim", "history")
 """Fields that are written only where they say something."""
 
 
@@ -182,10 +189,12 @@ def _adapter() -> TypeAdapter[Record]:
 
 def _plain(value: Any) -> Any:
     """JSON values of a record, recursively."""
-    if isinstance(value, AttackRecord | EvaluationRecord | StageRank):
+    if isinstance(value, AttackRecord | EvaluationRecord | StageRank | HistoryEdit):
         named = {part.name: getattr(value, part.name) for part in dataclasses.fields(value)}
         return {
-            name: _plain(part) for name, part in named.items() if part is not None or name not in OPTIONAL
+            name: _plain(part)
+            for name, part in named.items()
+            if name not in OPTIONAL or part not in (None, ())
         }
     if isinstance(value, Mapping):
         return {str(name): _plain(part) for name, part in value.items()}

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 from testbed.catalog import Catalog
 from testbed.protocols import Batched, Context, Editable, Priced, Stage
 from testbed.seeds import derive
-from testbed.types import Intervention, Request, Situation, Slate, StageTrace, Usage
+from testbed.types import (
+    HistoryEdit,
+    Intervention,
+    Request,
+    Situation,
+    Slate,
+    StageTrace,
+    Usage,
+    history_edits,
+    text_edits,
+)
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -26,6 +36,14 @@ class Call:
     intervention: Intervention = ()
     target_id: str | None = None
     replicate: int = 0
+
+    @property
+    def told(self) -> Call:
+        """The call as stages meet it: items that are put into the history stand in the request."""
+        if not any(isinstance(edit, HistoryEdit) for edit in self.intervention):
+            return self
+        request = self.request.with_inserted(history_edits(self.intervention))
+        return replace(self, request=request, intervention=text_edits(self.intervention))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +104,7 @@ class Stack:
     def run(self, calls: Sequence[Call], scope: Scope | None = None) -> list[Outcome]:
         """Answer calls, each stage taking all of them at once."""
         scope = scope or Scope()
+        calls = [call.told for call in calls]
         flow = self._until(self.last.name, calls, scope)
         answers = self._step(self.last, calls, flow, scope)
         flow.append((self.last.name, answers))
@@ -98,6 +117,7 @@ class Stack:
     def inputs_of(self, name: str, calls: Sequence[Call], scope: Scope) -> list[tuple[Context, Slate]]:
         """What a stage would be called with. It must take one slate."""
         node = self.node(name)
+        calls = [call.told for call in calls]
         slates = self._inputs(node, calls, self._until(name, calls, scope))
         return [
             (self._context(node, call, scope), inputs[0]) for call, inputs in zip(calls, slates, strict=True)
@@ -124,6 +144,7 @@ class Stack:
 
         A lower bound where a priced stage feeds another: what that one will be shown is not known.
         """
+        calls = [call.told for call in calls]
         flow = [(SOURCE, [self.catalog.source(call.intervention, call.request) for call in calls])]
         total = 0
         for node in self.nodes:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from testbed.arms import length, text_of
+from testbed.arms import intervention_of, length
 from testbed.ensemble import attackable
 from testbed.errors import StopRun, UserError
 from testbed.plan import AttackTrial, EvaluationTrial
 from testbed.records import AttackRecord, EvaluationRecord, StageRank, Stopped
 from testbed.seeds import rng_for
 from testbed.stack import Call, Outcome
-from testbed.types import STACK, Situation
+from testbed.types import STACK, HistoryEdit, Situation, history_edits, text_edits
 from testbed.victim import BudgetExhausted
 
 if TYPE_CHECKING:
@@ -33,22 +33,24 @@ class Trace:
 
     lines: list[dict[str, Any]] = field(default_factory=list)
     text: str = ""
+    history: tuple[HistoryEdit, ...] = ()
     objective: float | None = None
     best_step: int = 0
 
     def add(self, step: Step, cost: Mapping[str, float], text: str) -> None:
         """Take a step in; the best objective wins, without objectives the latest step."""
         number = len(self.lines)
-        value = step.objective
+        value, history = step.objective, history_edits(step.intervention)
         better = value is None or self.objective is None or value < self.objective
         if better:
-            self.text, self.objective, self.best_step = text, value, number
+            self.text, self.history, self.objective, self.best_step = text, history, value, number
         self.lines.append(
             {
                 "step": number,
                 "objective": _finite(value),
                 "best": _finite(self.objective),
                 "text": text,
+                **({"history": [asdict(edit) for edit in history]} if history else {}),
                 "cost": {unit: spent for unit, spent in cost.items() if unit != "seconds"},
             }
         )
@@ -74,6 +76,7 @@ def run_attack(
         objective=choice.objective.plugin if choice.objective else None,
         max_tokens=threat.max_tokens,
         seen=world.seen(trial.source),
+        history=threat.history or 0,
     )
     rng = rng_for("attack", world.catalog.fingerprint, trial.target.item_id, trial.seed)
     trace = Trace()
@@ -109,6 +112,7 @@ def run_attack(
         place=trial.target.place,
         seed=trial.seed,
         text=trace.text,
+        history=trace.history,
         initial_objective=trace.lines[0]["objective"] if trace.lines else None,
         objective=_finite(trace.objective),
         steps=max(0, len(trace.lines) - 1),
@@ -135,13 +139,16 @@ def run_evaluation(
         source = record.source or STACK
         if target is not None and record.target == target.item_id and source in mine:
             mine[source][record.seed] = record
-    texts = {arm: text_of(arm, target, world.stack, mine[arm.source]) if target else "" for arm in trial.arms}
+    edits = {
+        arm: intervention_of(arm, target, world.stack, mine[arm.source]) if target else ()
+        for arm in trial.arms
+    }
     cells = list(trial.cells)
     calls = [
         Call(
             world.catalog.request(request),
             Situation(request, trial.order, trial.slot),
-            target.edit(texts[arm]) if target else (),
+            edits[arm],
             target.item_id if target else None,
             arm.replicate,
         )
@@ -186,13 +193,20 @@ def _record(trial: EvaluationTrial, request: str, arm: Arm, outcome: Outcome) ->
 
 
 def _accepted(world: World, trial: AttackTrial, step: Step) -> str:
-    """The text of a step; UserError when it edits anything but the target's field, is too long or no text."""
+    """The text of a step; UserError when it edits what the attacker does not control, is too long or no text."""
     target, threat = trial.target, world.scenario.threat
     if step.objective is not None and math.isnan(step.objective):
         raise UserError("a step's objective is not a number")
-    if not step.intervention:
+    inserted, allowed = history_edits(step.intervention), (threat.history or 0) if threat else 0
+    if len(inserted) > allowed:
+        raise UserError(f"a step put {len(inserted)} items into histories; threat.history is {allowed}")
+    strangers = [edit.item_id for edit in inserted if edit.item_id not in world.catalog.rows]
+    if strangers:
+        raise UserError(f"a step put {strangers[0]!r} into histories, which is no item")
+    written = text_edits(step.intervention)
+    if not written:
         return ""
-    (edit,) = step.intervention if len(step.intervention) == 1 else (None,)
+    (edit,) = written if len(written) == 1 else (None,)
     if edit is None or (edit.item_id, edit.field, edit.place) != (target.item_id, target.field, target.place):
         raise UserError(f"a step may only {target.place} to field {target.field!r} of {target.item_id!r}")
     if any("\ud800" <= char <= "\udfff" for char in edit.text):

@@ -6,7 +6,7 @@ Everything here is immutable and free of heavy imports. Shapes: a slate of n lis
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Attribute = float | int | str | bool
@@ -74,6 +74,17 @@ class Request:
     goal: str = ""
     constraints: tuple[Constraint, ...] = ()
     candidates: tuple[str, ...] = ()
+
+    def with_inserted(self, edits: Sequence[HistoryEdit]) -> Request:
+        """The same request with items put into its history; those of one age in the order of the edits."""
+        if not edits:
+            return self
+        count, found = len(self.history), []
+        waiting = sorted(edits, key=lambda edit: -edit.age)
+        for place in range(count + 1):
+            found += [edit.item_id for edit in waiting if max(0, count - edit.age) == place]
+            found += self.history[place : place + 1]
+        return replace(self, history=tuple(found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +175,33 @@ class TextEdit:
         return {**fields, self.field: new}
 
 
-Intervention = tuple[TextEdit, ...]
+@dataclass(frozen=True, slots=True)
+class HistoryEdit:
+    """An item put into the history of whoever asks (profile pollution).
+
+    `age`: how many genuine items come after it; 0 makes it the newest. A history with fewer takes it as its oldest.
+    """
+
+    item_id: str
+    age: int = 0
+
+    def __post_init__(self) -> None:
+        if self.age < 0:
+            raise ValueError(f"age {self.age} is in the future; the least is 0")
+
+
+Intervention = tuple[TextEdit | HistoryEdit, ...]
 """Edits that are made together; the empty tuple is the clean world."""
+
+
+def text_edits(intervention: Intervention) -> tuple[TextEdit, ...]:
+    """The edits of listings."""
+    return tuple(edit for edit in intervention if isinstance(edit, TextEdit))
+
+
+def history_edits(intervention: Intervention) -> tuple[HistoryEdit, ...]:
+    """The edits of histories."""
+    return tuple(edit for edit in intervention if isinstance(edit, HistoryEdit))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +212,7 @@ class Target:
     field: str
     place: Place = "append"
 
-    def edit(self, text: str) -> Intervention:
+    def edit(self, text: str) -> tuple[TextEdit, ...]:
         """The intervention that writes `text`; no text, no edit."""
         return (TextEdit(self.item_id, self.field, text, self.place),) if text else ()
 

@@ -30,7 +30,17 @@ from testbed.protocols import (
 )
 from testbed.slope import dropped_losses
 from testbed.stack import Call, Node, OverAllowance, Scope, Stack
-from testbed.types import Intervention, Request, Situation, Slate, Target, Usage
+from testbed.types import (
+    HistoryEdit,
+    Intervention,
+    Request,
+    Situation,
+    Slate,
+    Target,
+    Usage,
+    history_edits,
+    text_edits,
+)
 
 Ability = TypeVar("Ability")
 Answer = TypeVar("Answer")
@@ -87,6 +97,7 @@ class StackVictim:
     """A stack behind an access level and a budget, on the situations that an attacker may use.
 
     `seen`: names of stages before the last one whose answers the attacker sees too, in the order of the stack.
+    `history`: most items that may be put into histories.
     """
 
     def __init__(
@@ -101,11 +112,12 @@ class StackVictim:
         max_tokens: int | None = None,
         meter: Meter | None = None,
         seen: Sequence[str] = (),
+        history: int = 0,
     ) -> None:
         self._seen = tuple(stack.node(name) for name in seen)
         self._stack, self._targets, self._objective = stack, tuple(targets), objective
         self._access, self._max_tokens = access, max_tokens
-        self._scope = Scope()
+        self._scope, self._history = Scope(), history
         self.meter = meter if meter is not None else Meter(dict(limits or {}))
         self.situations = tuple(situations)
 
@@ -123,6 +135,16 @@ class StackVictim:
     def max_tokens(self) -> int | None:
         """Longest text that may be written, in the victim's tokens; None for no limit."""
         return self._max_tokens
+
+    @property
+    def items(self) -> Sequence[str]:
+        """Ids of all listings, in the catalog's order."""
+        return self._stack.catalog.ids
+
+    @property
+    def history(self) -> int:
+        """Most items that may be put into histories."""
+        return self._history
 
     @property
     def stage(self) -> str:
@@ -383,7 +405,9 @@ class StackVictim:
         strangers = [situation for situation in chosen if situation not in self.situations]
         if strangers:
             raise AccessDenied(f"{strangers[0]} is not one of the situations the attacker may use")
-        for edit in (edit for intervention in interventions for edit in intervention):
+        for intervention in interventions:
+            self._within_reach(history_edits(intervention))
+        for edit in (edit for intervention in interventions for edit in text_edits(intervention)):
             if (edit.item_id, edit.field) not in {(target.item_id, target.field) for target in self._targets}:
                 raise AccessDenied(f"the attacker does not control field {edit.field!r} of {edit.item_id!r}")
         return [
@@ -391,6 +415,16 @@ class StackVictim:
             for intervention in interventions
             for situation in chosen
         ]
+
+    def _within_reach(self, inserted: Sequence[HistoryEdit]) -> None:
+        """AccessDenied for more items in histories than the attacker may put there, or for one that does not exist."""
+        if len(inserted) > self._history:
+            raise AccessDenied(
+                f"the attacker put {len(inserted)} items into histories; the threat model allows {self._history}"
+            )
+        for edit in inserted:
+            if edit.item_id not in self._stack.catalog.rows:
+                raise AccessDenied(f"there is no item {edit.item_id!r} to put into a history")
 
     def _arrive(self, calls: Sequence[Call]) -> list[tuple[Context, Slate]]:
         """What the last stage would be shown; refused when its tokens would overdraw the budget."""

@@ -15,7 +15,7 @@ from testbed.errors import UserError
 if TYPE_CHECKING:
     from testbed.scenario import Scenario
 
-ARMS = ("clean", "clean_again", "attack", "random_tokens", "honest_text")
+ARMS = ("clean", "clean_again", "attack", "random_tokens", "honest_text", "random_items")
 
 
 @click.command("serve")

@@ -61,6 +61,19 @@ def text_fits(scenario: Scenario, plugins: Plugins) -> Iterator[Found]:
         yield ("threat", "max_tokens"), message, f"write attack.tokens: {allowed} or max_tokens: {wanted}"
 
 
+def history_fits(scenario: Scenario, plugins: Plugins) -> Iterator[Found]:
+    """An attack that puts items into histories stays within what the threat allows."""
+    plugin, threat = plugins.get(("attack",)), scenario.threat
+    if not isinstance(plugin, AttackPlugin) or threat is None or plugin.inserts <= (threat.history or 0):
+        return
+    wanted = f"the attack puts {plugin.inserts} item{'s' * (plugin.inserts > 1)} into histories"
+    if threat.history is None:
+        yield ("threat",), f"{wanted}, which the threat does not allow", f"add history: {plugin.inserts}"
+    else:
+        message = f"{wanted}, but only {threat.history} {'is' if threat.history == 1 else 'are'} allowed"
+        yield ("threat", "history"), message, f"write history: {plugin.inserts}, or take fewer"
+
+
 def machine_spelled(scenario: Scenario, plugins: Plugins) -> Iterator[Found]:
     """Device and number format have a spelling that exists; whether the machine has them shows when it runs."""
     from testbed.language.precision import DTYPES
@@ -84,8 +97,15 @@ def arms_need(scenario: Scenario, plugins: Plugins) -> Iterator[Found]:
             yield path, "the arm attack needs an attack", "leave it out or add attack: {use: ...}"
         elif arm == "random_tokens" and scenario.attack is None:
             yield path, "the arm random_tokens needs an attack, whose length it takes", "leave it out"
+        elif arm == "random_items" and (scenario.attack is None or not _inserts(scenario)):
+            message = "the arm random_items needs an attack on histories, whose number of items it takes"
+            yield path, message, "leave it out or add threat.history"
         elif arm == "honest_text" and scenario.targets is None and scenario.attack is None:
             yield path, "the arm honest_text needs targets", "leave it out or add targets: {items: [...]}"
+
+
+def _inserts(scenario: Scenario) -> int:
+    return (scenario.threat.history or 0) if scenario.threat is not None else 0
 
 
 def splits_apart(scenario: Scenario, plugins: Plugins) -> Iterator[Found]:
@@ -247,7 +267,8 @@ CHECKS: Mapping[Check, frozenset[str]] = {
     threat_needs: frozenset({"attack", "threat", "targets"}),
     text_fits: frozenset({"attack", "threat"}),
     machine_spelled: frozenset({"machine"}),
-    arms_need: frozenset({"attack", "targets", "evaluate"}),
+    history_fits: frozenset({"attack", "threat"}),
+    arms_need: frozenset({"attack", "threat", "targets", "evaluate"}),
     splits_apart: frozenset({"hold_out", "optimise", "validate", "evaluate"}),
     stack_joins: frozenset({"stack"}),
     surrogates_join: frozenset({"threat"}),

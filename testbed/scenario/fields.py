@@ -19,6 +19,8 @@ from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 from testbed.errors import hinted, shown
 
 ARMS = ("clean", "attack", "random_tokens", "honest_text")
+"""The arms that a scenario with an attack has unless it names others."""
+KNOWN_ARMS = (*ARMS, "random_items")
 """The arms that a scenario may ask for; the floor `clean_again` is added by itself where a stack samples."""
 
 Name = Annotated[str, Field(min_length=1, max_length=1000)]
@@ -96,8 +98,10 @@ def _again(detail: ErrorDetails) -> InitErrorDetails:
 def _arm(arm: str) -> str:
     if arm == "clean_again":
         raise ValueError("clean_again is added by itself where the stack samples; leave it out")
-    if arm not in ARMS:
-        raise ValueError(hinted(f"unknown arm {shown(arm)} (known: {', '.join(ARMS)})", arm, ARMS))
+    if arm not in KNOWN_ARMS:
+        raise ValueError(
+            hinted(f"unknown arm {shown(arm)} (known: {', '.join(KNOWN_ARMS)})", arm, KNOWN_ARMS)
+        )
     return arm
 
 

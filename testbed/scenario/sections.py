@@ -59,9 +59,10 @@ def _names(value: object) -> object:
 class Threat(Section):
     """What the attacker may see, where text may be written, and what it may cost.
 
-    `stages`: names of the stages whose answers the attacker sees, in the order of the stack; the last stage when left
-    out. `max_tokens`: longest text in the tokens of the stack that is measured. `stop_below`: objective at which an
-    attack is done. `surrogates`: stacks that the attacker searches on instead of the one that is measured.
+    `history`: most items that may be put into the histories of requests; none when left out. `stages`: names of the
+    stages whose answers the attacker sees, in the order of the stack; the last stage when left out. `max_tokens`:
+    longest text in the tokens of the stack that is measured. `stop_below`: objective at which an attack is done.
+    `surrogates`: stacks that the attacker searches on instead of the one that is measured.
     """
 
     access: Annotated[Access, BeforeValidator(_access), PlainSerializer(lambda access: access.name)] = (
@@ -69,6 +70,7 @@ class Threat(Section):
     )
     field: Name
     place: Place = "append"
+    history: int | None = Field(None, ge=1)
     stages: Annotated[tuple[Name, ...], BeforeValidator(_names), Field(min_length=1)] | None = None
     budget: Budget = Budget()
     max_tokens: int | None = Field(None, ge=1)

@@ -70,7 +70,8 @@ def _attacks(held: Sequence[Held]) -> list[AttackRecord]:
     for one in held:
         if one.server.attack is not None:
             record = as_record(one.server.attack)
-            if found.setdefault(record.key, record).text != record.text:
+            first = found.setdefault(record.key, record)
+            if (first.text, first.history) != (record.text, record.history):
                 raise UserError(
                     f"the logs hold two texts of {record.key}; give each its own --seed when serving a --text"
                 )

@@ -56,7 +56,7 @@ def open_shop(
     session: int | None = None,
 ) -> Sessions:
     """Load what is needed and write down what is shown. `showing_of`: the arguments of `Showing.of`."""
-    from testbed.arms import text_of
+    from testbed.arms import inserted_by, text_of
 
     world = _world(scenario, with_last="recommend" in offer.tools or showing_of["arm"] not in MODEL_FREE)
     showing = Showing.of(scenario, world.catalog, world.plan, **showing_of)
@@ -64,6 +64,7 @@ def open_shop(
         raise UserError(f"--session {session}: the plan has the sessions 0 to {len(showing.cells) - 1}")
     found = {showing.attack.seed: showing.attack} if showing.attack else {}
     text = text_of(showing.arm, showing.target, world.stack, found) if showing.target else ""
+    history = inserted_by(showing.arm, showing.target, world.stack, found) if showing.target else ()
     searched, name = search_stack(world.stack, scenario, offer.search)
     shop = Shop(
         catalog=world.catalog,
@@ -73,6 +74,7 @@ def open_shop(
         recommender=world.stack if "recommend" in offer.tools else None,
         offered=offer.tools,
         shuffled=offer.shuffled,
+        history=history,
     )
     line = _server_line(world, shop, name, scenario_text)
     try:

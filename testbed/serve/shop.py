@@ -13,7 +13,7 @@ from testbed.orders import arrange
 from testbed.serve import tools
 from testbed.serve.tools import ToolFault
 from testbed.stack import Call, Scope
-from testbed.types import Listing, Request, Situation, Usage
+from testbed.types import HistoryEdit, Listing, Request, Situation, Usage, text_edits
 
 if TYPE_CHECKING:
     from testbed.catalog import Catalog
@@ -44,7 +44,7 @@ class Shop:
 
     `search`: the stack whose ranking `search` shows; `recommender`: that of `recommend`, None where it is not offered.
     `shuffled`: results of `search` stand in the session's order, else best first. `line`: characters of a field in a
-    line. `text`: what is written into the target's listing.
+    line. `text`: what is written into the target's listing, `history`: what is put into the user's history.
     """
 
     catalog: Catalog
@@ -55,14 +55,15 @@ class Shop:
     offered: tuple[str, ...]
     shuffled: bool = True
     line: int = 80
+    history: tuple[HistoryEdit, ...] = ()
     _mutex: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _scopes: OrderedDict[tuple[int, int], Scope] = field(default_factory=OrderedDict, repr=False)
 
     @property
     def intervention(self) -> Intervention:
-        """The edit that this arm makes."""
+        """The edits that this arm makes."""
         target = self.showing.target
-        return target.edit(self.text) if target is not None else ()
+        return (*target.edit(self.text), *self.history) if target is not None else ()
 
     def answer(self, cell: Cell, name: str, arguments: Mapping[str, Any], seen: Sequence[str] = ()) -> Answer:
         """Answer one call; ToolFault with what to tell the agent. `seen`: ids that its session was shown before."""
@@ -121,7 +122,7 @@ class Shop:
 
     def _whole(self, item_id: str) -> Answer:
         fields = self.catalog.fields(item_id)
-        for edit in self.intervention:
+        for edit in text_edits(self.intervention):
             if edit.item_id == item_id:
                 fields = edit.apply(fields)
         return Answer({"item_id": item_id, "fields": fields}, (item_id,))

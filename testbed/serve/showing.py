@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from testbed.scenario import Scenario
     from testbed.types import Target
 
-ARMS = ("clean", "clean_again", "attack", "random_tokens", "honest_text")
+ARMS = ("clean", "clean_again", "attack", "random_tokens", "honest_text", "random_items")
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,7 +168,7 @@ def _notes(run: Run, best: Mapping[str, int | None]) -> list[str]:
         f"The attack on {attack.target} with seed {attack.seed} wrote nothing (ended by: {attack.stopped}); "
         "its attack arm is the clean arm."
         for attack in run.attacks
-        if attack.status == "ok" and not attack.text
+        if attack.status == "ok" and attack.idle
     ]
     failed = sum(one.status == "error" for one in run.evaluations)
     if failed:

@@ -57,6 +57,10 @@ def _example(outcomes: Outcomes, attack: AttackRecord, chosen: bool) -> dict[str
         "seed": attack.seed,
         "best_of_validation": chosen,
         "text": attack.text,
+        "history": [
+            {"item": edit.item_id, "name": run.name_of(edit.item_id), "age": edit.age}
+            for edit in attack.history
+        ],
         "status": attack.status,
         "note": attack.note,
         "situation": None,

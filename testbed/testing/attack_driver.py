@@ -11,7 +11,7 @@ import numpy as np
 from testbed.protocols import Access, AttackPlugin, Objective, Step
 from testbed.stack import Stack
 from testbed.testing.failures import fail
-from testbed.types import Intervention, Situation, Target
+from testbed.types import Intervention, Situation, Target, text_edits
 from testbed.victim import AccessDenied, BudgetExhausted, Meter, StackVictim
 
 PATIENCE = 50
@@ -29,12 +29,13 @@ class Played:
 
 @dataclass(frozen=True)
 class Arena:
-    """What an attack is let loose on."""
+    """What an attack is let loose on. `history`: most items that it may put into histories."""
 
     stack: Stack
     target: Target
     situations: tuple[Situation, ...]
     objective: Objective
+    history: int = 0
 
     def play(
         self,
@@ -53,6 +54,7 @@ class Arena:
             access=plugin.access if access is None else access,
             limits=limits,
             objective=self.objective,
+            history=self.history,
         )
         done: list[Step] = []
         stopped = "finished"
@@ -114,5 +116,6 @@ class Watched(StackVictim):
 
 
 def text_of(intervention: Intervention) -> str:
-    """The text of an intervention's first edit."""
-    return intervention[0].text if intervention else ""
+    """The text of an intervention's first edit of a listing."""
+    written = text_edits(intervention)
+    return written[0].text if written else ""

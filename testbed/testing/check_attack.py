@@ -19,7 +19,7 @@ from testbed.testing.failures import CheckFailed, expect
 from testbed.testing.strategies import budgets
 from testbed.testing.toy import ToyObjective
 from testbed.testing.toy_world import toy_catalog, toy_stack
-from testbed.types import Place, Situation, Target
+from testbed.types import Place, Situation, Target, history_edits, text_edits
 from testbed.victim import StackVictim
 
 
@@ -42,7 +42,7 @@ def check_attack(
         raise CheckFailed(
             f"an attack plug-in is an instance of AttackPlugin, not {plugin!r}; pass Mine(), not Mine"
         )
-    arena = arena_of(stack, target, objective)
+    arena = replace(arena_of(stack, target, objective), history=plugin.inserts)
     stays_within_its_access(plugin, arena, steps)
     touches_only_the_target(plugin, arena, steps)
     repeats_itself(plugin, arena, steps)
@@ -96,14 +96,18 @@ def stays_within_its_access(plugin: AttackPlugin, arena: Arena, steps: int) -> N
 
 
 def touches_only_the_target(plugin: AttackPlugin, arena: Arena, steps: int) -> None:
-    """A step is a Step that edits nothing or the target's field, with an objective that is a number or None."""
+    """A step is a Step that edits nothing, the target's field, or histories as far as the plug-in says (`inserts`).
+
+    Its objective is a number or None.
+    """
     for place in get_args(Place):
         here = replace(arena, target=replace(arena.target, place=place))
         for step in here.play(plugin, steps=steps).steps:
-            _check_step(step, here.target)
+            _check_step(step, here)
 
 
-def _check_step(step: Step, target: Target) -> None:
+def _check_step(step: Step, arena: Arena) -> None:
+    target = arena.target
     rule = "a step edits the target's field, or nothing"
     expect(
         isinstance(step, Step),
@@ -117,13 +121,26 @@ def _check_step(step: Step, target: Target) -> None:
         repr(step.intervention),
         "make edits with target.edit(text)",
     )
-    where = [(edit.item_id, edit.field, edit.place) for edit in step.intervention]
+    where = [(edit.item_id, edit.field, edit.place) for edit in text_edits(step.intervention)]
     wanted = (target.item_id, target.field, target.place)
     expect(
         where in ([], [wanted]),
         rule,
         f"edits {where}, controls {wanted}",
         "make edits with target.edit(text)",
+    )
+    inserted = [edit.item_id for edit in history_edits(step.intervention)]
+    expect(
+        len(inserted) <= arena.history,
+        "a step puts no more items into histories than the plug-in says",
+        f"{len(inserted)} items, `inserts` is {arena.history}",
+        "the property `inserts` declares too little",
+    )
+    expect(
+        all(item in arena.stack.catalog.rows for item in inserted),
+        "what is put into histories is in the catalog",
+        f"{inserted}",
+        "take ids from victim.items",
     )
     value = step.objective
     expect(
@@ -157,7 +174,7 @@ def repeats_itself(plugin: AttackPlugin, arena: Arena, steps: int) -> None:
 def writes_text_that_survives(plugin: AttackPlugin, arena: Arena, steps: int) -> None:
     """Text can be written to a file; under gradient access it also survives in place as the tokens it was."""
     played = arena.play(plugin, steps=steps)
-    texts = [text_of(step.intervention) for step in played.steps if step.intervention]
+    texts = [text_of(step.intervention) for step in played.steps if text_edits(step.intervention)]
     for text in texts:
         broken = any("\ud800" <= char <= "\udfff" for char in text)
         expect(
@@ -230,7 +247,7 @@ def meets_small_worlds(plugin: AttackPlugin, arena: Arena, steps: int) -> None:
                 f"an attack copes with {name}\n  seen: {type(error).__name__}: {error}"
             ) from error
         for step in played.steps:
-            _check_step(step, world.target)
+            _check_step(step, world)
 
 
 def _last(arena: Arena) -> Target:
@@ -245,4 +262,9 @@ def _last(arena: Arena) -> Target:
 
 
 def _brief(played: Played) -> str:
-    return ", ".join(f"{text_of(step.intervention)!r} ({step.objective})" for step in played.steps)
+    return ", ".join(f"{_told(step)} ({step.objective})" for step in played.steps)
+
+
+def _told(step: Step) -> str:
+    inserted = [f"{edit.item_id}@{edit.age}" for edit in history_edits(step.intervention)]
+    return repr(text_of(step.intervention)) + (f" + {', '.join(inserted)}" if inserted else "")

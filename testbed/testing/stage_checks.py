@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from testbed.catalog import Catalog
 from testbed.protocols import Batched, Context, Editable, Priced, Stage, StagePlugin
 from testbed.testing.failures import expect, fail
-from testbed.types import Intervention, Slate
+from testbed.types import Intervention, Slate, text_edits
 
 if TYPE_CHECKING:
     from testbed.environment import Environment
@@ -156,7 +156,7 @@ def answers_many_as_one(subject: Subject, calls: Sequence[tuple[Context, Inputs]
 
 def sees_edits(subject: Subject, context: Context, intervention: Intervention) -> None:
     """With the edits in its input (and in its index) a stage answers as if built on the edited catalog."""
-    if any(edit.field == subject.catalog.name_field for edit in intervention):
+    if any(edit.field == subject.catalog.name_field for edit in text_edits(intervention)):
         return
     count = max(1, subject.plugin.inputs[0])
     source = (subject.catalog.source(intervention),) * count

@@ -10,6 +10,7 @@ from attacks.gcg import GCG
 from attacks.hill_climb import HillClimb
 from attacks.ngram_stuffing import NgramStuffing
 from attacks.objectives import Eisl, ExpectedRank, FirstItem, Margin
+from attacks.profile_pollution import ProfilePollution
 from attacks.random_search import RandomSearch
 from retrievers.llm import LanguageModelRecommender
 from testbed.protocols import AttackPlugin, Objective
@@ -56,6 +57,11 @@ SMALL = GCG(tokens=4, width=6, top_k=8, finalists=2)
         NgramStuffing(length=3),
         NgramStuffing(length=2, unseen=False, initial="1. {name}", pieces=5, banned_words=("a",)),
         ToyAttack(),
+        ProfilePollution(),
+        ProfilePollution(items=3, choose="preceding", gap=2),
+        ProfilePollution(items=9, choose="similar"),
+        ProfilePollution(items=2, choose="search", width=3),
+        ProfilePollution(items=2, choose="search", signal="scores", width=9),
     ],
     ids=str,
 )

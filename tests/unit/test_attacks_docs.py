@@ -13,6 +13,7 @@ from attacks.beam_search import BeamSearch
 from attacks.gcg import GCG
 from attacks.hill_climb import HillClimb
 from attacks.ngram_stuffing import NgramStuffing
+from attacks.profile_pollution import ProfilePollution
 from attacks.random_search import RandomSearch
 from testbed.protocols import Access, AttackPlugin, Scores
 from testbed.registry import installed
@@ -39,6 +40,7 @@ def _own(kind: str, name: str) -> bool:
         ("beam_search", BeamSearch()),
         ("gcg", GCG()),
         ("ngram_stuffing", NgramStuffing()),
+        ("profile_pollution", ProfilePollution()),
     ],
 )
 def test_queries_a_step(name: str, plugin: AttackPlugin) -> None:

@@ -126,8 +126,8 @@ def test_every_fault_at_once() -> None:
         "did you mean 'append'?",
         "s.yaml:11:18: targets.items: must not be empty",
         's.yaml:12:20: evaluate.orders: yes reads as true in YAML 1.1: write "yes" for the text or true',
-        "s.yaml:12:39: evaluate.arms.1: unknown arm 'atack' (known: clean, attack, random_tokens, honest_text); "
-        "did you mean 'attack'?",
+        "s.yaml:12:39: evaluate.arms.1: unknown arm 'atack' (known: clean, attack, random_tokens, honest_text, "
+        "random_items); did you mean 'attack'?",
         "s.yaml:13:22: optimise.requests: expected a number from 1, a list of request ids, or all; got 'al'; "
         "did you mean 'all'?",
         "s.yaml:13:33: optimise.slots: expected spread, late, or a list of positions from 0; got 'lat'; "

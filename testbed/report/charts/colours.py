@@ -19,6 +19,7 @@ ARMS = {
     "attack": ("accent", "o"),
     "random_tokens": ("blue", "D"),
     "honest_text": ("green", "^"),
+    "random_items": ("sky", "P"),
 }
 OTHERS = (("purple", "v"), ("sky", "P"), ("ochre", "X"))
 

@@ -36,6 +36,7 @@ class Example:
     place: str
     before: Markup
     edit: Markup
+    inserted: Sequence[Markup]
     note: Markup
     request: Markup
     situation: str
@@ -62,6 +63,10 @@ def _example(source: Source, one: Mapping[str, Any]) -> Example:
         place=one["place"],
         before=_original(source, one),
         edit=visible(one["text"], MOST_TEXT),
+        inserted=[
+            Markup("{} ({})").format(visible(edit["name"], 80), _age(edit["age"]))
+            for edit in one.get("history", ())
+        ],
         note=visible(one["note"], 300),
         request=visible(situation.get("request_text") or situation.get("request", ""), 500),
         situation=f"order {situation['order']}" + (f", slot {slot + 1}" if slot is not None else "")
@@ -71,6 +76,10 @@ def _example(source: Source, one: Mapping[str, Any]) -> Example:
         attacked=_ranking(one, situation.get("attacked", ())),
         ranks=f"{words[0]} → {words[1]}" if situation else "",
     )
+
+
+def _age(age: int) -> str:
+    return "newest" if age == 0 else f"{age} genuine item{'s' * (age > 1)} later"
 
 
 def _original(source: Source, one: Mapping[str, Any]) -> Markup:

@@ -32,6 +32,8 @@ def victim(source: Source) -> list[tuple[str, str]]:
         parts.append(
             f"may {name(threat.get('place', 'append'))} text in the field {name(threat.get('field', '?'))}"
         )
+        if threat.get("history"):
+            parts.append(f"may put {name(threat['history'])} items into histories")
         if source.surrogates:
             parts.append("searches on the surrogates alone")
         facts.append(("Attacker", ", ".join(parts) + (f"; budget {budget}" if budget else "")))
