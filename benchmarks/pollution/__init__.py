@@ -1,0 +1,1 @@
+"""Attacks on histories and on the training of sequential recommenders."""
