@@ -59,11 +59,11 @@ class Layer(nn.Module):
             own_keys = torch.cat([seen.own_keys, own_keys], 3)
             own_values = torch.cat([seen.own_values, own_values], 3)
         query = query * query.shape[-1] ** -0.5
-        items = (query @ seen.keys.transpose(2, 3)).masked_fill(hidden.unsqueeze(1), -torch.inf)
+        items = _products(query, seen.keys.transpose(2, 3)).masked_fill(hidden.unsqueeze(1), -torch.inf)
         own = (own_keys @ query.unsqueeze(-1)).squeeze(-1)
         shares: Tensor = torch.cat([items, own], 3).softmax(3)
         left, right = torch.split(shares, [items.shape[3], own.shape[3]], 3)
-        found = left @ seen.values + (right.unsqueeze(3) @ own_values).squeeze(3)
+        found = _products(left, seen.values) + (right.unsqueeze(3) @ own_values).squeeze(3)
         merged = found.transpose(1, 2).flatten(2)
         return self._rest(x, merged), replace(seen, own_keys=own_keys, own_values=own_values)
 
@@ -79,6 +79,12 @@ class Layer(nn.Module):
         x = x if self.pre else self.first(x)
         inner = self.dropout(self.down(gelu(self.up(self.second(x) if self.pre else x))))
         return x + inner if self.pre else self.second(x + inner)
+
+
+def _products(left: Tensor, right: Tensor) -> Tensor:
+    """Matrix products (B, H, m, c), (B, H, c, l) → (B, H, m, l), head by head: in one go what layers keep is copied."""
+    heads = zip(left.unbind(1), right.unbind(1), strict=True)
+    return torch.stack([torch.bmm(one, other) for one, other in heads], 1)
 
 
 def _attended(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
