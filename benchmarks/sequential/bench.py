@@ -19,7 +19,7 @@ from retrievers.rearec.stored import WEIGHTS, Stored
 from sequential import latency
 from sequential.floors import EVERY
 from sequential.groups import popularity
-from sequential.measuring import Arrays, Measured, digest, floor_arrays
+from sequential.measuring import Arrays, Measured, both, digest
 from sequential.recipes import BASE, Plan
 from sequential.training import Trainer, history, run
 from testbed.environment import Environment
@@ -78,7 +78,8 @@ class Bench:
             if key in self.log:
                 continue
             try:
-                file = self._keep(f"floor-{name}", floor_arrays(make(self.split), self.split))
+                own, kept = both(make(self.split), self.split)
+                file = self._keep(f"floor-{name}", {"own": own, "kept": kept})
                 self.log.add(key, file=file)
             except UserError as fault:
                 self.log.add(key, failed=str(fault))

@@ -65,14 +65,11 @@ class Measured:
         """
         test, count = self.split.test, len(self.states)
         read = state_of(self.states, self.stored.read)
-        found: Arrays = {
-            "steps": np.stack([self.rank(state, test) for state in self.states]),
-            "kept": self.rank(read, test, history=True),
-            "entropy": np.stack([self.entropy(state) for state in self.states]),
-        }
-        alone = self.stored.read != "mean"
-        place = count - 1 if self.stored.read == "last" else 0
-        found["own"] = found["steps"][place] if alone else self.rank(read, test)
+        own, kept = both(self._scored(read), self.split)
+        found: Arrays = {"own": own, "kept": kept, "entropy": np.stack(list(map(self.entropy, self.states)))}
+        place = {"first": 0, "last": count - 1}.get(self.stored.read)
+        others = [own if step == place else self.rank(state, test) for step, state in enumerate(self.states)]
+        found["steps"] = np.stack(others)
         if count == 1:
             return found, {}
         arrays, facts = self._ceiling(found["steps"])
@@ -103,16 +100,19 @@ class Measured:
             facts |= {f"{name}, scale": scale, f"{name}, scatter": scatter(arrays[name])}
         return arrays, facts
 
-    def rank(self, states: Tensor, fold: Fold, *, history: bool = False) -> np.ndarray:
+    def rank(self, states: Tensor, fold: Fold) -> np.ndarray:
         """Ranks of a fold's items for the states of its users, (M, d)."""
-        rows = {int(user): row for row, user in enumerate(fold.users)}
+        return ranks(self._scored(states, fold), self.split.interactions, fold).ranks
+
+    def _scored(self, states: Tensor, fold: Fold | None = None) -> Scorer:
+        rows = {int(user): row for row, user in enumerate((fold or self.split.test).users)}
 
         @torch.no_grad()
         def scored(users: np.ndarray, ends: np.ndarray) -> np.ndarray:
             some = states[[rows[int(user)] for user in users]]
             return np.asarray(self.model.scores(some, self.table).float().cpu().numpy())
 
-        return ranks(scored, self.split.interactions, fold, history=history).ranks
+        return scored
 
     @torch.no_grad()
     def entropy(self, states: Tensor) -> np.ndarray:
@@ -134,9 +134,13 @@ def digest(folder: Path) -> str:
     return hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:12]
 
 
-def floor_arrays(scored: Scorer, split: Split) -> Arrays:
-    """`own` and `kept` ranks of something that is not trained by steps."""
-    return {
-        "own": ranks(scored, split.interactions, split.test).ranks,
-        "kept": ranks(scored, split.interactions, split.test, history=True).ranks,
-    }
+def both(scored: Scorer, split: Split) -> tuple[np.ndarray, np.ndarray]:
+    """Ranks of the test items with the history left out and with it competing, from the same scores: (M,) each."""
+    test, found = split.test, ([], [])
+    for begin in range(0, len(test), BLOCK):
+        rows = slice(begin, begin + BLOCK)
+        fold = Fold(test.users[rows], test.ends[rows], test.targets[rows])
+        scores = scored(fold.users, fold.ends)
+        for history, kept in enumerate(found):
+            kept.append(ranks(lambda *_: scores, split.interactions, fold, history=bool(history)).ranks)  # noqa: B023
+    return np.concatenate(found[0]), np.concatenate(found[1])
