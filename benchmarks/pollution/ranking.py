@@ -85,6 +85,17 @@ class Effect:
         """(T, M) NDCG at the cut, after less before."""
         return _ndcg(self.held_after) - _ndcg(self.held_before)
 
+    @property
+    def quality(self) -> tuple[float, float]:
+        """Mean NDCG at the cut, before and after."""
+        return float(_ndcg(self.held_before).mean()), float(_ndcg(self.held_after).mean())
+
+    @property
+    def nothing(self) -> bool:
+        """Whether no rank that counts has changed and every list is what it was."""
+        same = np.array_equal(self.before, self.after) and np.array_equal(self.held_before, self.held_after)
+        return same and bool((self.kept == 1).all())
+
     def of(
         self, targets: np.ndarray | slice = slice(None), users: np.ndarray | slice = slice(None)
     ) -> Effect:

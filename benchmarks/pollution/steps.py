@@ -50,12 +50,13 @@ def scores_of(attacked: Attacked, states: Tensor, table: Tensor | None = None) -
 class Steps:
     """A perturbation of M users at every step k = 0 … K, all (K + 1, M).
 
-    `moved`: ‖r′_k − r_k‖. `size`: ‖r_k‖. `turned`: 1 − cos(r′_k, r_k). `gained`: the target's log-probability under
-    r′_k less that under r_k, nats. `before`, `after`: its rank among all items.
+    `moved`: ‖r′_k − r_k‖. `apart`: ‖r_k − mean of all users' r_k‖, of the clean states. `turned`: 1 − cos(r′_k, r_k).
+    `gained`: the target's log-probability under r′_k less that under r_k, nats. `before`, `after`: its rank among all
+    items.
     """
 
     moved: np.ndarray
-    size: np.ndarray
+    apart: np.ndarray
     turned: np.ndarray
     gained: np.ndarray
     before: np.ndarray
@@ -76,7 +77,8 @@ def steps(
         mine = scores[..., target]
         logs.append(mine - scores.logsumexp(-1))
         ranks.append(1 + (scores > mine[..., None]).sum(-1))
-    parts = (moved, clean.norm(dim=-1), turned, logs[1] - logs[0], *ranks)
+    apart = (clean - clean.mean(1, keepdim=True)).norm(dim=-1)
+    parts = (moved, apart, turned, logs[1] - logs[0], *ranks)
     return Steps(*(np.asarray(part.numpy(), dtype=np.float64) for part in parts))
 
 
@@ -88,10 +90,13 @@ def amplification(found: Steps) -> np.ndarray:
 
 
 def relative(found: Steps) -> np.ndarray:
-    """The same for distances as shares of the state's own length: log of (‖Δr_k‖/‖r_k‖) / (‖Δr_0‖/‖r_0‖)."""
+    """The same, beside what becomes of the differences between users, root mean square: below 0 they last longer.
+
+    Steps that make all users alike damp every perturbation; that is no defence.
+    """
+    spread = np.sqrt((found.apart**2).mean(1, keepdims=True))
     with np.errstate(divide="ignore", invalid="ignore"):
-        grown = np.log(found.size / found.size[0])
-    return amplification(found) - grown
+        return amplification(found) - np.log(spread / spread[0])
 
 
 def turning(found: Steps) -> np.ndarray:

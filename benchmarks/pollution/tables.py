@@ -17,7 +17,7 @@ from testbed.statistics import Cells, Interval, Intervals
 
 HEAD = (
     f"target HR@{CUT}, before → after", "change", f"exposure@{CUT}, change", "median rank, before → after",
-    f"NDCG@{CUT} of all, change", f"top {CUT} kept",
+    f"NDCG@{CUT} of all, before → after", "change", f"top {CUT} kept",
 )  # fmt: skip
 KIND_NAMES = {
     "none": "no fakes, another seed",
@@ -115,7 +115,7 @@ def steps_table(log: Log) -> str:
         "put into histories",
         "step",
         "distance",
-        "distance as a share of ‖r‖",
+        "distance, beside that between users",
         "cosine distance",
     ]
     return table([*head, "target's log p, step 0", "at the step"], rows)
@@ -151,13 +151,15 @@ def cells(found: Effect) -> list[str]:
     """One row of figures."""
     before, after = found.hit(found.before), found.hit(found.after)
     exposed = found.exposure(found.after) - found.exposure(found.before)
+    exactly = "0, exactly" if found.nothing else ""
     ranks = [np.median(part[found.asked]) for part in (found.before, found.after)]
     return [
         f"{np.nanmean(before):.3f} → {np.nanmean(after):.3f}",
-        signed(mean_of(after - before, (-1, 1))),
-        signed(mean_of(exposed, (-1, 1))),
+        exactly or signed(mean_of(after - before, (-1, 1))),
+        exactly or signed(mean_of(exposed, (-1, 1))),
         f"{ranks[0]:.0f} → {ranks[1]:.0f}",
-        signed(mean_of(found.damage, (-1, 1))),
+        f"{found.quality[0]:.3f} → {found.quality[1]:.3f}",
+        exactly or signed(mean_of(found.damage, (-1, 1))),
         f"{np.nanmean(found.kept):.2f}",
     ]
 

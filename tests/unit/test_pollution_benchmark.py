@@ -53,6 +53,9 @@ def test_what_an_attack_changes_by_hand() -> None:
     np.testing.assert_allclose(found.shift, [[17, np.nan]])
     np.testing.assert_allclose(found.damage, [[1 / np.log2(3) - 1, 0]])
     np.testing.assert_allclose(found.kept, [[0.5, 1]])
+    assert found.quality[0] - found.quality[1] == pytest.approx((1 - 1 / np.log2(3)) / 2)
+    assert not found.nothing
+    assert effect(clean, [clean]).nothing
     assert kept(np.array([[1, 2]]), np.array([[2, 3]])).tolist() == [0.5]
 
 
@@ -71,12 +74,12 @@ def test_one_world_for_all_targets_or_one_for_each() -> None:
 def test_amplification_by_hand() -> None:
     found = Steps(
         moved=np.array([[1.0, 2.0, 0.0], [2.0, 1.0, 1.0]]),
-        size=np.array([[1.0, 1.0, 1.0], [4.0, 1.0, 1.0]]),
+        apart=np.array([[1.0, 1.0, 1.0], [2.0, 2.0, 2.0]]),
         turned=np.array([[0.1, 0.2, 0.0], [0.3, 0.1, 0.1]]),
         gained=np.zeros((2, 3)), before=np.ones((2, 3)), after=np.ones((2, 3)),
     )  # fmt: skip
     np.testing.assert_allclose(np.exp(amplification(found)[1]), [2, 0.5, np.nan])
-    np.testing.assert_allclose(np.exp(relative(found)[1]), [0.5, 0.5, np.nan])
+    np.testing.assert_allclose(np.exp(relative(found)[1]), [1, 0.25, np.nan])
     np.testing.assert_allclose(np.exp(turning(found)[1]), [3, 0.5, np.nan])
     assert np.isnan(amplification(found)[0, 2])
 
@@ -101,6 +104,7 @@ def test_steps_tell_distance_turn_and_what_the_target_gains() -> None:
     for step in range(3):
         a, b = clean[step, 0], moved[step, 0]
         assert found.moved[step, 0] == pytest.approx(float((b - a).norm()), rel=1e-5)
+        assert found.apart[step, 0] == 0  # nobody else is there
         turned = 1 - float(torch.nn.functional.cosine_similarity(a, b, dim=0))
         assert found.turned[step, 0] == pytest.approx(turned, abs=1e-6)
         with torch.no_grad():
@@ -185,7 +189,7 @@ def test_a_small_run_is_measured_once_and_goes_on(
     assert "| Markov | random, 1% a target |" in out
     row = next(line for line in out.splitlines() if "text of 3 popular items" in line)
     cells = [cell.strip() for cell in row.split("|")]
-    assert cells[4].startswith("+0.000")
+    assert cells[4] == cells[5] == cells[8] == "0, exactly"
     assert cells[-2] == "1.00"
     whole = (tmp_path / "log" / "log.jsonl").read_text()
     main(given)
