@@ -41,7 +41,7 @@ def test_rows_are_measured_once_and_fused_from_the_log(
     env = Environment(device="cpu", threads=1)
     every = rows({}, {}, env, dense=False)
     assert [row.name for row in every] == [
-        "BM25", "no model, LM+FM", "no model, intersective", "BM25 + no model, intersective",
+        "BM25", "no model, LM+FM", "no model, intersective", "no model, chosen", "BM25 + no model, chosen",
     ]  # fmt: skip
     path = tmp_path / "log.jsonl"
     some, everyone = scores.asked(catalog, 2), scores.asked(catalog, None)
@@ -49,16 +49,16 @@ def test_rows_are_measured_once_and_fused_from_the_log(
     assert len(everyone) == 4
     scores.measure(catalog, every, some, env, Log(path))
     before = path.read_text()
-    assert len(before.splitlines()) == 6
+    assert len(before.splitlines()) == 8
     scores.measure(catalog, every, everyone, env, Log(path))
     lines = path.read_text().splitlines()
     assert path.read_text().startswith(before)
-    assert len(lines) == 12
+    assert len(lines) == 16
     found = [scores.values(catalog, row, every, everyone, Log(path)) for row in every]
     assert found[0].of["nDCG@10"].tolist() == [1.0] * 4
     assert found[2].of["reached"].tolist() == [1.0] * 4
-    assert found[3].of["nDCG@10"].tolist() == [1.0] * 4
-    assert np.isnan(found[3].of["reached"]).all()
+    assert found[4].of["nDCG@10"].tolist() == [1.0] * 4
+    assert np.isnan(found[4].of["reached"]).all()
 
     def never(*_: Any) -> None:
         raise AssertionError("nothing is left to measure")
@@ -73,7 +73,7 @@ def test_other_options_are_measured_anew() -> None:
     env = Environment(device="cpu", threads=1)
     one, other = rows({}, {}, env, dense=False), rows({}, {"alpha": 1.0}, env, dense=False)
     same = [a.digest() == b.digest() for a, b in zip(one, other, strict=True)]
-    assert same == [True, False, False, True]
+    assert same == [True, False, False, True, True]
 
 
 def test_the_table_compares_what_all_rows_have() -> None:
@@ -87,7 +87,7 @@ def test_the_table_compares_what_all_rows_have() -> None:
     nan = float("nan")
     found = [
         made("BM25", [0.5, 0.7] * 10),
-        made("no model, intersective", [0.4, 0.5] * 10),
+        made("no model, chosen", [0.4, 0.5] * 10),
         made("tuned", [0.9, 0.8] * 9 + [nan, nan]),
         made("unmeasured", [nan] * 20),
     ]
