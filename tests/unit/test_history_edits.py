@@ -18,7 +18,8 @@ from testbed.records import AttackRecord, from_line, to_line
 from testbed.scenario import from_mapping
 from testbed.stack import Call, Node, Scope, Stack
 from testbed.tables.build import build as tables_of
-from testbed.testing import toy_catalog, toy_registry, toy_stack
+from testbed.testing import check_attack, toy_catalog, toy_registry, toy_stack
+from testbed.testing.failures import CheckFailed
 from testbed.trial import run_attack, run_evaluation
 from testbed.types import HistoryEdit, Listing, Request, Situation, Slate, Target
 from testbed.victim import AccessDenied, StackVictim
@@ -267,6 +268,20 @@ def test_a_scenario_says_what_does_not_fit(
     with pytest.raises(ScenarioError) as caught:
         from_mapping(data_of(threat, arms, **options), registry=REGISTRY)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"declared": 0}, "a step puts no more items into histories than the plug-in says"),
+        ({"put": [["gone", 0]]}, "what is put into histories is in the catalog"),
+    ],
+)
+def test_the_checks_for_plugins_catch_what_is_put_where_it_should_not(
+    given: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(CheckFailed, match=message):
+        check_attack(Insert(**given), examples=1)
 
 
 def test_the_hash_of_a_scenario_without_history_stays() -> None:

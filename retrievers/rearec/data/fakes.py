@@ -37,7 +37,7 @@ class Fakes(BaseModel):
     times: int = Field(default=1, ge=1)
     """How often the target stands in a fake history, spread evenly; the last item is always the target."""
     length: int | None = Field(default=None, ge=2)
-    """Items of a fake history; as many as some genuine user's when left out."""
+    """Items of a fake history; as many as are learnt from of some genuine user when left out."""
     seed: int = 0
     """Of all that is drawn."""
 
@@ -105,7 +105,8 @@ def _histories(split: Split, fakes: Fakes, counts: np.ndarray) -> list[list[int]
         )
     target = items.index(fakes.target)
     rng = rng_for("fakes", fakes.kind, fakes.target, fakes.times, fakes.length or 0, fakes.seed)
-    drawn = split.known[rng.integers(len(split.known), size=fakes.count(len(split.interactions)))]
+    genuine = split.known[split.known > 0]
+    drawn = genuine[rng.integers(len(genuine), size=fakes.count(len(split.interactions)))]
     lengths = np.maximum(2, drawn) if fakes.length is None else np.full(len(drawn), fakes.length)
     return [fake_history(fakes, target, counts, length, rng) for length in lengths.tolist()]
 
