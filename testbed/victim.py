@@ -229,11 +229,11 @@ class StackVictim:
         """`objective` for interventions close to `base`, from what the base left in the cache.
 
         `recompute`: what follows the edit is taken as it is under the base, but for so many tokens before the
-        answer; None computes everything. Exact where the stage cannot screen. A query is counted for every
-        (intervention, situation) as in `objective`.
+        answer; None computes everything. Exact where the stage cannot screen, and where histories differ. A query is
+        counted for every (intervention, situation) as in `objective`.
         """
         stage = self._last(Scorable, Access.scores)  # type: ignore[type-abstract]
-        if not isinstance(stage, Screening):
+        if not isinstance(stage, Screening) or len(_one_history([base, *interventions])) > 1:
             return self.objective(interventions, situations)
         screening = stage
 
@@ -250,7 +250,10 @@ class StackVictim:
         losses: Callable[[Sequence[Probe]], tuple[list[np.ndarray], Usage]],
         base: Intervention | None = None,
     ) -> np.ndarray:
-        """Losses (interventions, situations); with a `base`, its slate goes first into every probe."""
+        """Losses (interventions, situations); with a `base`, its slate goes first into every probe.
+
+        A probe has one context, so that interventions with other items in histories have others of their own.
+        """
         worlds = list(interventions) if base is None else [base, *interventions]
         calls = self._calls(Access.scores, worlds, situations)
         paid = len(calls) // max(1, len(worlds)) * len(interventions)
@@ -258,14 +261,20 @@ class StackVictim:
         arrived = self._arrive(calls)
         self.meter.pay(Usage(queries=paid))
         per = len(calls) // max(1, len(worlds))
+        first = len(worlds) - len(interventions)
+        groups = [(rows, column) for rows in _one_history(worlds) for column in range(per)]
         probes = [
-            Probe(arrived[column][0], [slate for _, slate in arrived[column::per]]) for column in range(per)
+            Probe(arrived[rows[0] * per + column][0], [arrived[row * per + column][1] for row in rows])
+            for rows, column in groups
         ]
         found, usage = losses(probes) if probes else ([], Usage())
         self.meter.pay(usage)
         if not found:
             return np.zeros((len(interventions), 0))
-        return self._with_slope(np.stack(found, axis=1), calls[len(calls) - paid :])
+        scores = np.empty((len(interventions), per))
+        for (rows, column), values in zip(groups, found, strict=True):
+            scores[[row - first for row in rows if row >= first], column] = values
+        return self._with_slope(scores, calls[len(calls) - paid :])
 
     def _with_slope(self, losses: np.ndarray, calls: Sequence[Call]) -> np.ndarray:
         """The losses, with those of seen stages in place of inf. `calls`: one for every loss, row by row."""
@@ -449,6 +458,14 @@ class StackVictim:
             raise BudgetExhausted("tokens") from None
         finally:
             self.meter.pay(self._scope.spent)
+
+
+def _one_history(worlds: Sequence[Intervention]) -> list[list[int]]:
+    """Places of interventions that put the same items into histories, in order of first appearance."""
+    found: dict[tuple[HistoryEdit, ...], list[int]] = {}
+    for place, intervention in enumerate(worlds):
+        found.setdefault(history_edits(intervention), []).append(place)
+    return list(found.values())
 
 
 def together(

@@ -18,7 +18,7 @@ from testbed.records import AttackRecord, from_line, to_line
 from testbed.scenario import from_mapping
 from testbed.stack import Call, Node, Scope, Stack
 from testbed.tables.build import build as tables_of
-from testbed.testing import check_attack, toy_catalog, toy_registry, toy_stack
+from testbed.testing import ToyObjective, check_attack, toy_catalog, toy_registry, toy_stack
 from testbed.testing.failures import CheckFailed
 from testbed.trial import run_attack, run_evaluation
 from testbed.types import HistoryEdit, Listing, Request, Situation, Slate, Target
@@ -179,6 +179,30 @@ def test_a_victim_refuses_more_than_the_threat_allows_and_what_does_not_exist() 
         with pytest.raises(AccessDenied, match=message):
             asked.ranks([tuple(HistoryEdit(*one) for one in edits)])
         assert not asked.meter.usage.queries
+
+
+def test_screening_and_scoring_keep_texts_and_histories_apart() -> None:
+    catalog = with_histories(("pico",))
+    situations = [Situation(request.id, order) for request in catalog.requests[:2] for order in (0, 1)]
+
+    def victim() -> StackVictim:
+        return StackVictim(
+            toy_stack(catalog),
+            [TARGET],
+            situations,
+            access=Access.scores,
+            history=2,
+            objective=ToyObjective(),
+        )
+
+    put = (HistoryEdit("trek"),)
+    worlds = [TARGET.edit("milk"), (*TARGET.edit("milk"), *put), TARGET.edit("foam"), put, ()]
+    found = victim().objective(worlds)
+    assert np.array_equal(found, np.concatenate([victim().objective([world]) for world in worlds]))
+    assert np.array_equal(found[0], found[1])  # the toy reads no history
+    assert np.array_equal(found[3], found[4])
+    assert not np.array_equal(found[0], found[2])
+    np.testing.assert_allclose(victim().screen(worlds, TARGET.edit("milk")), found)
 
 
 def test_a_run_records_what_was_inserted_and_every_arm_is_measured_with_its_own() -> None:

@@ -140,6 +140,20 @@ def test_a_search_finds_what_works_and_never_gets_worse(signal: str) -> None:
     assert victim.meter.usage.queries <= 600
 
 
+def test_every_intervention_is_scored_with_its_own_history() -> None:
+    worlds = [(), *((HistoryEdit(item),) for item in "abcd"), (HistoryEdit("a"), *TARGET.edit("x"))]
+    together = victim_of().objective(worlds)
+    apart = np.concatenate([victim_of().objective([world]) for world in worlds])
+    assert together.shape == (6, 8)
+    assert np.array_equal(together, apart)
+    assert (together[4] == together[0] - 2).all()  # what d does to the target
+    assert np.array_equal(together[1], together[5])  # the text is not read here
+    screened = victim_of().screen(worlds, ())
+    assert np.array_equal(screened, together)
+    ranks = victim_of().ranks(worlds)
+    assert ranks == [victim_of().ranks([world])[0] for world in worlds]
+
+
 def test_a_search_that_has_tried_everything_ends() -> None:
     attack = ProfilePollution(choose="search", items=1, width=5)
     steps = list(attack([TARGET], victim_of(), np.random.default_rng(0)))
