@@ -92,6 +92,33 @@ def test_a_raised_limit_goes_on_as_if_it_had_always_been_higher(tmp_path: Path) 
     assert [_without_time(line) for line in parts] == [_without_time(line) for line in whole]
 
 
+def test_a_phase_that_waited_in_vain_goes_on_from_its_best_in_smaller_steps(tmp_path: Path) -> None:
+    options = RearecTrainer(**{**SMALL, "epochs": 30, "learning_rate": 0.05, "patience": 1})
+    lines: list[dict[str, Any]] = []
+    training = training_of(tmp_path, options)
+    training.run(lines.append)
+    seen = len(lines)
+    assert seen < 30
+    stuck = load_file(tmp_path / checkpoint.BEST)
+    again = training_of(tmp_path, options.model_copy(update={"decays": 2}))
+    weights: list[dict[str, torch.Tensor]] = []
+    rates: list[float] = []
+    epoch = again._epoch
+
+    def watched() -> float:
+        weights.append({name: value.clone() for name, value in again.model.state_dict().items()})
+        loss = epoch()
+        rates.append(again.optimizer.param_groups[0]["lr"])
+        return loss
+
+    again._epoch = watched  # type: ignore[method-assign]
+    again.run(lines.append)
+    assert all(torch.equal(weights[0][name], value) for name, value in stuck.items())
+    assert sorted(set(rates), reverse=True) == pytest.approx([0.01, 0.002])
+    assert again.progress.decays == 2
+    assert max(line["NDCG@10"] for line in lines) == again.progress.best
+
+
 def test_reasoning_begins_from_the_backbone_of_another_training(tmp_path: Path) -> None:
     base = tmp_path / "base"
     base.mkdir()

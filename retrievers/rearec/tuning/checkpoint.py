@@ -32,6 +32,7 @@ class Progress:
     best: float = -1.0
     best_epoch: int = 0
     waited: int = 0
+    decays: int = 0
 
 
 def save(

@@ -23,7 +23,15 @@ def _several(value: object) -> object:
 class RearecTrainer(TrainerPlugin, ModelOptions):
     """Train a sequential recommender, with or without latent reasoning steps (ReaRec: Tang et al. 2025)."""
 
-    free: ClassVar[tuple[str, ...]] = ("data", "fakes", "seeds", "epochs", "reasoning_epochs", "patience")
+    free: ClassVar[tuple[str, ...]] = (
+        "data",
+        "fakes",
+        "seeds",
+        "epochs",
+        "reasoning_epochs",
+        "patience",
+        "decays",
+    )
     """Options that may change when a training goes on; what `data` holds may not."""
 
     data: Annotated[Path, "path relative to the working directory"]
@@ -50,7 +58,9 @@ class RearecTrainer(TrainerPlugin, ModelOptions):
     branches: int = Field(default=4, ge=1)
     """Positions of each history that reasoning is learnt at in an epoch."""
     learning_rate: float = Field(default=1e-3, gt=0)
-    """Of Adam; constant."""
+    """Of Adam; constant but for `decays`."""
+    decays: int = Field(default=0, ge=0)
+    """How often a phase that waited in vain goes on from its best weights, at a fifth of the learning rate."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Of all weights but those of state spaces, norms and biases."""
     precision: Literal["float32", "bf16"] = "float32"

@@ -24,6 +24,8 @@ from testbed.seeds import rng_for
 
 CLIP = 5.0
 """Largest norm of a gradient."""
+SLOWER = 5.0
+"""What the learning rate is divided by when a phase goes on after waiting in vain."""
 Tell = Callable[[dict[str, Any]], None]
 
 
@@ -66,6 +68,8 @@ class Training:
     def run(self, tell: Tell) -> None:
         """Train to the end, where the model has its best weights; `tell` gets a line for every epoch."""
         while True:
+            if self._waited_enough() and self.progress.decays < self.options.decays:
+                self._slow_down()
             if self._over():
                 if self._last():
                     return checkpoint.load_best(self.folder, self.model)
@@ -99,7 +103,17 @@ class Training:
     def _over(self) -> bool:
         options, progress = self.options, self.progress
         most = options.reasoning_epochs if self.reasoning else options.epochs
-        return progress.epoch >= most or progress.waited >= options.patience
+        return progress.epoch >= most or self._waited_enough()
+
+    def _waited_enough(self) -> bool:
+        return self.progress.waited >= self.options.patience
+
+    def _slow_down(self) -> None:
+        """On from the best weights in smaller steps."""
+        checkpoint.load_best(self.folder, self.model)
+        self.progress.decays, self.progress.waited = self.progress.decays + 1, 0
+        self.optimizer.state.clear()
+        self._save()
 
     def _last(self) -> bool:
         return self.reasoning or self.options.loss == "base" or not self.options.reasoning_epochs
@@ -120,6 +134,8 @@ class Training:
         rng = rng_for(self.seed, "epoch", self.progress.phase, self.progress.epoch)
         alone = options.backbone == "bert4rec"
         branches = options.branches if self.reasoning or alone else None
+        for group in self.optimizer.param_groups:
+            group["lr"] = options.learning_rate / SLOWER**self.progress.decays
         total, count = 0.0, 0
         model.train()
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
