@@ -20,6 +20,8 @@ from testbed.errors import hinted, shown
 
 ARMS = ("clean", "attack", "random_tokens", "honest_text")
 """The arms that a scenario with an attack has unless it names others."""
+HISTORY_ARMS = ("clean", "attack", "random_items")
+"""The same where the threat allows items in histories."""
 KNOWN_ARMS = (*ARMS, "random_items")
 """The arms that a scenario may ask for; the floor `clean_again` is added by itself where a stack samples."""
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 from testbed.errors import Fault
 from testbed.protocols import Access
 from testbed.scenario.choices import AttackChoice, CatalogChoice, StageChoice
-from testbed.scenario.fields import ARMS, Name, Seeds, Slug
+from testbed.scenario.fields import ARMS, HISTORY_ARMS, Name, Seeds, Slug
 from testbed.scenario.sections import Evaluate, Machine, Optimise, Targets, Threat, Transfer, Validate
 from testbed.types import STACK, Target
 
@@ -61,7 +61,9 @@ class Scenario(BaseModel):
         if data.get("attack") is not None:
             data.setdefault("measures", ATTACK_MEASURES)
             if isinstance(evaluate, Mapping):
-                data["evaluate"] = {"arms": ARMS, **evaluate}
+                threat = data.get("threat")
+                histories = isinstance(threat, Mapping) and threat.get("history") is not None
+                data["evaluate"] = {"arms": HISTORY_ARMS if histories else ARMS, **evaluate}
         return data
 
     @property

@@ -308,6 +308,15 @@ def test_the_checks_for_plugins_catch_what_is_put_where_it_should_not(
         check_attack(Insert(**given), examples=1)
 
 
+def test_arms_are_those_of_histories_unless_others_are_named() -> None:
+    given = {**data_of(), "evaluate": {"requests": 2}}
+    assert from_mapping(given, registry=REGISTRY).evaluate.arms == ("clean", "attack", "random_items")
+    given["threat"] = {"field": "Description"}
+    given["attack"] = {"use": "insert", "declared": 0}
+    arms = from_mapping(given, registry=REGISTRY).evaluate.arms
+    assert arms == ("clean", "attack", "random_tokens", "honest_text")
+
+
 def test_the_hash_of_a_scenario_without_history_stays() -> None:
     given = data_of({"history": None}, declared=0)
     plain = from_mapping(given, registry=REGISTRY)
