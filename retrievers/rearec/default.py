@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 """Rises with every change of the simulation or the training that should not find the models of before."""
-MOST_ITEMS = 1000
+MOST_ITEMS = 500
 """Items of a catalog that a default model is taught."""
 TAUGHT: dict[str, Any] = {
     "split": "users",
@@ -58,9 +58,7 @@ def default_model(documents: Documents, env: Environment, encoder: str = "minilm
     folder = env.cache / "sequential" / _digest(documents, env.encoder(encoder).fingerprint)
 
     def build(target: Path) -> None:
-        notice(
-            f"rearec: learning from simulated sessions of {catalog.name}, once (under a minute), in {folder}"
-        )
+        notice(f"rearec: learning from simulated sessions of {catalog.name}, once, in {folder}")
         texts = [documents.text(row) for row in range(len(documents))]
         _train(simulated(catalog, LEARNT_FROM, SEED, texts=texts), target, env, encoder)
 

@@ -49,7 +49,7 @@ def test_it_is_taught_once_and_kept_by_content(tmp_path: Path, capsys: pytest.Ca
     (folder,) = folders(tmp_path)
     said = capsys.readouterr().err.splitlines()
     assert [line for line in said if "rearec" in line] == [
-        f"rearec: learning from simulated sessions of coffee_machines, once (under a minute), in {folder}"
+        f"rearec: learning from simulated sessions of coffee_machines, once, in {folder}"
     ]
     assert first.stored.folder == folder / "seed-0"
     assert first.stored.options.steps == 2
