@@ -9,10 +9,11 @@ import numpy as np
 from engine.log import Log
 from engine.plots import BLUE, GREY, RED, STYLE
 from matplotlib import pyplot as plt
+from matplotlib.ticker import FuncFormatter
 
 from pollution.bench import POLLUTIONS, steps_of
 from pollution.models import NAMES
-from pollution.steps import amplification
+from pollution.steps import amplification, relative
 from pollution.tables import CHOICES, _entries, by_step, gained
 
 COLOURS = {"erl": RED, "prl": BLUE, "base": GREY}
@@ -20,7 +21,7 @@ DASHES = {"id": "-", "text": "--"}
 
 
 def draw(log: Log, folder: Path, kind: str = "svg") -> Path | None:
-    """One column an attack: above, how far the state moves beside step 0; below, what the target gains."""
+    """A column an attack: how far the state moves, the same beside users' distances, what the target gains."""
     reasoning = [name for name in NAMES if not name.endswith("base")]
     shown = [
         (choose, count)
@@ -33,7 +34,7 @@ def draw(log: Log, folder: Path, kind: str = "svg") -> Path | None:
     plt.switch_backend("agg")
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": "pollution"}):
         figure, panels = plt.subplots(
-            2, len(shown), figsize=(2.3 * len(shown) + 0.8, 4.6), sharex=True, sharey="row", squeeze=False
+            3, len(shown), figsize=(2.3 * len(shown) + 0.8, 6.2), sharex=True, sharey="row", squeeze=False
         )
         for column, (choose, count) in enumerate(shown):
             for name in reasoning:
@@ -43,8 +44,10 @@ def draw(log: Log, folder: Path, kind: str = "svg") -> Path | None:
                 every = [steps_of(entry) for entry in entries]
                 items, loss = name.split("-")
                 style = {"color": COLOURS[loss], "linestyle": DASHES[items], "marker": "o", "markersize": 3.5}
-                for row, found in enumerate((by_step(every, amplification), gained(every))):
-                    turn = np.exp if row == 0 else np.asarray
+                for row, found in enumerate(
+                    (by_step(every, amplification), by_step(every, relative), gained(every))
+                ):
+                    turn = np.exp if row < 2 else np.asarray
                     middle = [float(turn(one.estimate)) for one in found]
                     low = [float(turn(one.estimate if one.low is None else one.low)) for one in found]
                     high = [float(turn(one.estimate if one.high is None else one.high)) for one in found]
@@ -54,13 +57,21 @@ def draw(log: Log, folder: Path, kind: str = "svg") -> Path | None:
                     )
                     axes.plot(range(len(found)), middle, label=NAMES[name], **style)
             panels[0][column].set_title(f"{count} × {CHOICES[choose]}", fontsize=9)
-            panels[0][column].axhline(1, color=GREY, linewidth=0.8)
-            panels[1][column].axhline(0, color=GREY, linewidth=0.8)
-            panels[1][column].set_xlabel("reasoning step")
-            panels[1][column].xaxis.get_major_locator().set_params(integer=True)
-        panels[0][0].set_yscale("log")
-        panels[0][0].set_ylabel("‖Δr‖, as a factor of step 0")
-        panels[1][0].set_ylabel("target's log p, change (nats)")
+            for row, level in enumerate((1, 1, 0)):
+                panels[row][column].axhline(level, color=GREY, linewidth=0.8)
+            panels[2][column].set_xlabel("reasoning step")
+            panels[2][column].xaxis.get_major_locator().set_params(integer=True)
+        for row, label in enumerate(
+            ("‖Δr‖, step 0 = 1", "beside distances\nbetween users", "target's log p,\nchange (nats)")
+        ):
+            panels[row][0].set_ylabel(label)
+            if row < 2:
+                panels[row][0].set_yscale("log")
+                for part in (
+                    panels[row][0].yaxis.set_major_formatter,
+                    panels[row][0].yaxis.set_minor_formatter,
+                ):
+                    part(FuncFormatter(lambda value, _: f"{value:.2g}"))
         handles, labels = panels[0][0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
         path = folder / f"rearec-pollution.{kind}"

@@ -12,8 +12,10 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
+from engine.log import Log
 from pollution import bench, models, tables
 from pollution.models import Attacked
+from pollution.plots import draw
 from pollution.ranking import Seen, effect, kept, seen
 from pollution.steps import Steps, amplification, relative, scores_of, states_of, steps, turning
 from rearec_attacks import main
@@ -191,6 +193,11 @@ def test_a_small_run_is_measured_once_and_goes_on(
     cells = [cell.strip() for cell in row.split("|")]
     assert cells[4] == cells[5] == cells[8] == "0, exactly"
     assert cells[-2] == "1.00"
+    drawn = [draw(Log(tmp_path / "log" / "log.jsonl"), tmp_path / name) for name in ("a", "b")]
+    assert drawn[0] is not None
+    assert drawn[1] is not None
+    assert drawn[0].read_bytes() == drawn[1].read_bytes()
+    assert draw(Log(tmp_path / "none.jsonl"), tmp_path) is None
     whole = (tmp_path / "log" / "log.jsonl").read_text()
     main(given)
     assert (tmp_path / "log" / "log.jsonl").read_text() == whole
