@@ -52,10 +52,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         every = rows(dict(given.model), dict(given.set), environment, dense=not given.no_dense)
         chosen = [one for one in every if not given.only or given.only in one.name]
         try:
-            measure(catalog, chosen, asked(catalog, given.limit), environment, log)
+            some = asked(catalog, given.limit, held_out=given.held_out)
+            measure(catalog, chosen, some, environment, log)
         except KeyboardInterrupt:
             print("stopped; the same command goes on from here", file=sys.stderr)
-        requests = asked(catalog, None)
+        requests = asked(catalog, None, held_out=given.held_out)
         text = markdown([values(catalog, row, every, requests, log) for row in every], len(requests))
         print(text)
         if given.write_docs:
@@ -70,6 +71,9 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="a BEIR folder")
     parser.add_argument("--split", default="test", help="judgements that are measured on")
+    parser.add_argument(
+        "--held-out", action="store_true", help="only queries that a training leaves out; with --split train"
+    )
     parser.add_argument("--model", action="append", type=_pair, help="NAME=MODEL, may be repeated")
     parser.add_argument("--set", action="append", type=_option, default=[], help="option of every SEAL row")
     parser.add_argument("--only", help="measure only rows with this in their name; the table has all")

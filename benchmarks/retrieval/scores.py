@@ -13,6 +13,8 @@ from retrieval.rows import Row
 from retrievers.fuse import ReciprocalRankFusion
 from retrievers.seal import SEAL
 from retrievers.seal.stage import GenerativeRetriever
+from retrievers.seal.tuning.lessons import Split
+from retrievers.seal.tuning.options import SealTrainer
 from testbed.catalog import Catalog
 from testbed.environment import Environment
 from testbed.measures.base import Seen
@@ -29,9 +31,14 @@ CHUNK = 8
 MEASURES = ("nDCG@10", "R@10", "R@100")
 
 
-def asked(catalog: Catalog, limit: int | None) -> tuple[Request, ...]:
-    """The requests, the first `limit` of them in an order by hash: fewer are a part of more."""
-    found = sorted(catalog.requests, key=lambda one: rng_for("retrieval", one.id).random())
+def asked(catalog: Catalog, limit: int | None, *, held_out: bool = False) -> tuple[Request, ...]:
+    """The requests, the first `limit` of them in an order by hash: fewer are a part of more.
+
+    `held_out`: only those that a training with the default share and seed does not learn from.
+    """
+    share, seed = (SealTrainer.model_fields[name].default for name in ("held_out", "seed"))
+    among = Split.of(catalog, share, seed).held_out if held_out else catalog.requests
+    found = sorted(among, key=lambda one: rng_for("retrieval", one.id).random())
     return tuple(found[:limit])
 
 

@@ -15,6 +15,7 @@ from catalogs.loaders.beir import Beir
 from testbed.catalog import Catalog
 from testbed.environment import Environment
 from testbed.errors import UserError
+from testbed.types import Item, Request
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -65,6 +66,29 @@ def test_rows_are_measured_once_and_fused_from_the_log(
 
     monkeypatch.setattr(scores.Retrievers, "__call__", never)
     scores.measure(catalog, every, everyone, env, Log(path))
+
+
+def test_held_out_queries_are_those_that_a_training_leaves_out() -> None:
+    from retrieval import scores
+
+    from retrievers.seal.tuning.lessons import Split
+    from retrievers.seal.tuning.options import SealTrainer
+
+    requests = [Request(f"r{number}", "wine") for number in range(60)]
+    items = [Item("a", {"Name": "wine"})]
+    judged = Catalog.of(
+        items,
+        name="c",
+        name_field="Name",
+        requests=requests,
+        judgements={one.id: {"a": 1} for one in requests},
+    )
+    share, seed = (SealTrainer.model_fields[name].default for name in ("held_out", "seed"))
+    split = Split.of(judged, share, seed)
+    found = scores.asked(judged, None, held_out=True)
+    assert 0 < len(found) < 60
+    assert set(found) == set(split.held_out)
+    assert scores.asked(judged, 2, held_out=True) == found[:2]
 
 
 def test_other_options_are_measured_anew() -> None:
