@@ -48,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         for title, text in tables(log).items():
             print(f"\n### {title}\n\n{text}")
         if given.write_docs:
-            publish(log, Path(__file__).parents[1] / "docs")
+            left = publish(log, Path(__file__).parents[1] / "docs")
+            print(f"no place in docs/rearec.md: {', '.join(left) or 'none'}", file=sys.stderr)
     except UserError as error:
         print(error, file=sys.stderr)
         raise SystemExit(error.exit_code) from None

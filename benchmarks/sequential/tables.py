@@ -203,21 +203,27 @@ def latency(one: Results) -> str:
     return rows(["256 users", "K = 0, ms", *(f"K = {count}" for count in COUNTS[1:])], lines) if lines else ""
 
 
-def publish(log: Log, docs: Path) -> None:
-    """Refresh the tables of rearec.md between their markers, and the plots; UserError where a marker is missing."""
+def publish(log: Log, docs: Path) -> list[str]:
+    """Refresh the tables of rearec.md between their markers, and the plots; tables that have no place there.
+
+    UserError where a marker stands alone.
+    """
     from sequential.plots import draw
 
     page = docs / "rearec.md"
-    text, found = page.read_text("utf-8"), tables(log)
-    for title, table in found.items():
+    text, left = page.read_text("utf-8"), []
+    for title, table in tables(log).items():
         name = title.replace(": ", " ")
-        if f"<!-- begin {name} -->" in text:
-            try:
-                text = between(text, name, table)
-            except ValueError as fault:
-                raise UserError(f"{page}: {fault}") from None
+        if f"<!-- begin {name} -->" not in text:
+            left.append(name)
+            continue
+        try:
+            text = between(text, name, table)
+        except ValueError as fault:
+            raise UserError(f"{page}: {fault}") from None
     page.write_text(text, "utf-8")
     draw(log, docs / "images")
+    return left
 
 
 def number(value: float) -> str:

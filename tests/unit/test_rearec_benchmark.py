@@ -168,6 +168,7 @@ def test_a_whole_run_goes_on_and_says_everything(tmp_path: Path, capsys: pytest.
     from sequential.plots import draw
     from sequential.recipes import NAMES
     from sequential.results import Results
+    from sequential.tables import publish
 
     data(tmp_path / "tiny")
     run(tmp_path, "--seeds", "0", "--variants", "base,prl", "--only", "train")
@@ -190,6 +191,17 @@ def test_a_whole_run_goes_on_and_says_everything(tmp_path: Path, capsys: pytest.
     again = Log(tmp_path / "out" / "log.jsonl")
     assert again.entries == entries
     assert len(draw(again, tmp_path / "plots")) == 3
+    page = tmp_path / "rearec.md"
+    page.write_text("a\n<!-- begin tiny quality -->\nold\n<!-- end tiny quality -->\nb\n")
+    left = publish(again, tmp_path)
+    assert "| PRL (2 seeds) |" in page.read_text()
+    assert "old" not in page.read_text()
+    assert left == [
+        f"tiny {name}" for name in ("history kept", "steps", "ceiling", "groups", "trainings", "latency")
+    ]
+    page.write_text("<!-- begin tiny quality -->")
+    with pytest.raises(UserError, match=r"rearec\.md: there must be one <!-- begin tiny quality -->"):
+        publish(again, tmp_path)
 
 
 def test_what_was_trained_elsewhere_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
