@@ -208,15 +208,16 @@ def _entries(log: Log, section: str, name: str, choose: str, count: int) -> list
 
 
 def _attacks(log: Log) -> list[tuple[str, list[dict]]]:
-    """Attacks that are told by quartile: fake users of the trained model, and the target's neighbours in histories."""
+    """Attacks that are told by quartile: fake users of the trained model, the target or what it follows in histories."""
     found: dict[str, list[dict]] = {}
     for entry in log.of("fakes"):
         _, victim, kind, share, _, _ = entry["key"].split("/")
         if victim == "trained":
             label = KIND_NAMES[kind] + (f", {float(share):.0%} a target" if kind != "none" else "")
             found.setdefault(f"fake users: {label}", []).append(entry)
-    for name, title in NAMES.items():
-        entries = _entries(log, "pollution", name, "preceding", 3)
-        if entries:
-            found[f"histories: 3 × {CHOICES['preceding']}; {title}"] = entries
+    for choose in ("target", "preceding"):
+        for name, title in NAMES.items():
+            entries = _entries(log, "pollution", name, choose, 3)
+            if entries:
+                found[f"histories: 3 × {CHOICES[choose]}; {title}"] = entries
     return list(found.items())
