@@ -208,7 +208,7 @@ def _entries(log: Log, section: str, name: str, choose: str, count: int) -> list
 
 
 def _attacks(log: Log) -> list[tuple[str, list[dict]]]:
-    """Attacks that are told by quartile: fake users of the trained model, the target or what it follows in histories."""
+    """Attacks that are told by quartile: fake users of the trained model, items in histories."""
     found: dict[str, list[dict]] = {}
     for entry in log.of("fakes"):
         _, victim, kind, share, _, _ = entry["key"].split("/")
