@@ -41,7 +41,7 @@ def command(
     from testbed.environment import Environment
     from testbed.locks import locked
 
-    plugin = resolved(trainer, (*settings, *as_settings(options)))
+    plugin = resolved(trainer, [*((f"--set {one}", one) for one in settings), *as_settings(options)])
     try:
         with locked(out, "folder to train into"):
             plugin.train(out, Environment(device=device, threads=threads))
@@ -50,8 +50,8 @@ def command(
         raise SystemExit(INTERRUPTED) from None
 
 
-def as_settings(options: Sequence[str]) -> list[str]:
-    """`--name VALUE` and `--name=VALUE` as `name=VALUE`; a hyphen within a name stands for an underscore."""
+def as_settings(options: Sequence[str]) -> list[tuple[str, str]]:
+    """`--name VALUE` and `--name=VALUE`: as written, and as `name=VALUE` with underscores for hyphens in the name."""
     found, words = [], iter(options)
     for word in words:
         name, equals, value = word.removeprefix("--").partition("=")
@@ -62,12 +62,15 @@ def as_settings(options: Sequence[str]) -> list[str]:
             if following is None:
                 raise click.UsageError(f"--{name} needs a value")
             value = following
-        found.append(f"{name.replace('-', '_')}={value}")
+        found.append((f"--{name} {value}", f"{name.replace('-', '_')}={value}"))
     return found
 
 
-def resolved(name: str, settings: tuple[str, ...]) -> TrainerPlugin:
-    """The trainer with its options checked. ScenarioError with every fault; UnknownNameError."""
+def resolved(name: str, settings: Sequence[tuple[str, str]]) -> TrainerPlugin:
+    """The trainer with its options checked. ScenarioError with every fault; UnknownNameError.
+
+    `settings`: what was written, for messages, and what it means, KEY=VALUE.
+    """
     from testbed.errors import Fault, ScenarioError
     from testbed.protocols import TrainerPlugin
     from testbed.registry import installed
@@ -79,8 +82,8 @@ def resolved(name: str, settings: tuple[str, ...]) -> TrainerPlugin:
     registry.entry("trainers", name)
     source = Source(f"testbed train {name}")
     options: dict[str, Any] = {"use": name}
-    for setting in settings:
-        label = f"--set {setting if len(setting) <= 60 else setting[:59] + '…'}"
+    for written, setting in settings:
+        label = written if len(written) <= 66 else written[:65] + "…"
         key, equals, text = (part.strip() for part in setting.partition("="))
         if not equals or not key:
             source.faults.append(Fault("expected KEY=VALUE, for instance steps=200", file=label))
