@@ -21,9 +21,12 @@ from sequential.floors import EVERY
 from sequential.groups import popularity
 from sequential.measuring import Arrays, Measured, both, digest
 from sequential.recipes import BASE, Plan
-from sequential.training import Trainer, history, run
+from sequential.training import Trainer, history, run, trained_with
 from testbed.environment import Environment
 from testbed.errors import UserError
+
+PUBLISHED = {"width": 256, "layers": 2, "heads": 2, "inner": 300}
+"""Size of the published models (Tang et al. 2025)."""
 
 
 @dataclass
@@ -103,7 +106,7 @@ class Bench:
             trainer = Trainer(self.plan, self.split, self.env, self.device, self.say)
             about = trainer.train(variant, seed)
         elif (place / WEIGHTS).is_file():
-            about = history(place, self.plan.trainer(variant))
+            about = history(place, trained_with(place))
         else:
             return
         stored = Stored.of(place)
@@ -121,14 +124,21 @@ class Bench:
             self.log.add(key, **{**before, **about})
 
     def latency(self, rounds: int) -> None:
-        """`latency/…`: seconds of a prediction by number of steps."""
+        """`latency/…`: seconds of a prediction by number of steps, in the recipe's size and in the published one."""
         options = self.plan.trainer(BASE).model
-        for name, times in latency.measured(self.split, options, self.device, rounds).items():
-            self.log.add(
-                self.key("latency", name), times={str(count): found for count, found in times.items()}
-            )
-            two = latency.ratio(times, 2)[0]
-            self.say(f"{name}: K = 2 takes {two:.3f} of K = 0 ({1000 * median(times[0]):.1f} ms)")
+        for size, update in (("", {}), (", width 256", PUBLISHED)):
+            keys = {name: self.key("latency", name + size) for name in latency.KINDS}
+            if all(
+                len(self.log.entries.get(key, {}).get("times", {}).get("0", ())) >= rounds
+                for key in keys.values()
+            ):
+                continue
+            sized = options.model_copy(update=update)
+            for name, times in latency.measured(self.split, sized, self.device, rounds).items():
+                key = keys[name]
+                self.log.add(key, times={str(count): found for count, found in times.items()})
+                two = latency.ratio(times, 2)[0]
+                self.say(f"{key}: K = 2 takes {two:.3f} of K = 0 ({1000 * median(times[0]):.1f} ms)")
 
     def _file(self, name: str) -> Path:
         return self.plan.out / self.plan.name / "measured" / f"{name.replace(' ', '-').replace(',', '')}.npz"

@@ -15,6 +15,7 @@ from retrievers.rearec.predict import _Scorer
 
 COUNTS = (0, 1, 2, 4, 8)
 """Numbers of steps."""
+KINDS = ("padded", "padded, scored", "packed", "packed, scored")
 USERS = 256
 Times = dict[int, list[float]]
 

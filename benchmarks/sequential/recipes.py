@@ -37,7 +37,18 @@ class Recipe:
 
 RECIPES = {
     "ml-100k": Recipe({"patience": 5, "reasoning_epochs": 20}),
-    "amazon-video-games": Recipe({"dropout": 0.5, "negatives": 256}, (BASE, "erl", "prl")),
+    "amazon-video-games": Recipe(
+        {
+            "dropout": 0.3,
+            "learning_rate": 0.003,
+            "negatives": 256,
+            "epochs": 40,
+            "reasoning_epochs": 6,
+            "patience": 3,
+            "decays": 1,
+        },
+        (BASE, "erl", "prl"),
+    ),
     "ml-1m": Recipe({}, (BASE,)),
 }
 """By the name of the data's folder; other data takes the trainer's defaults."""

@@ -94,17 +94,27 @@ def steps(one: Results) -> str:
         ranks, entropy = one.ranks(name, "steps"), one.ranks(name, "entropy")
         count, value = ranks.shape[1], CUTS[CEILING]
         last = difference(value(ranks[:, -1]), value(ranks[:, 0])).interval
+        seeds = one.common(name, BASE)
+        first = one.ranks(name, "steps", seeds)[:, 0] if seeds else None
+        other = (
+            ""
+            if first is None
+            else signed(difference(value(first), value(one.ranks(BASE, seeds=seeds))).interval)
+        )
         lines.append(
             [
                 NAMES[name],
                 " → ".join(number(value(ranks[:, step]).mean()) for step in range(count)),
                 signed(last),
+                other,
                 number(value(one.ranks(name)).mean()),
                 " → ".join(f"{entropy[:, step].mean():.2f}" for step in range(count)),
             ]
         )
     return (
-        rows(["", f"{CEILING} of r_0 → r_K", "r_K − r_0", "as read", "entropy, nats"], lines) if lines else ""
+        rows(["", f"{CEILING} of r_0 → r_K", "r_K − r_0", "r_0 − base", "as read", "entropy, nats"], lines)
+        if lines
+        else ""
     )
 
 

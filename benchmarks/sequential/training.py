@@ -13,10 +13,12 @@ import torch
 
 from retrievers.rearec.data import Split
 from retrievers.rearec.stored import ITEMS
+from retrievers.rearec.tuning import checkpoint
 from retrievers.rearec.tuning.options import RearecTrainer
 from retrievers.rearec.tuning.seeds import LOG
 from retrievers.rearec.tuning.training import Training
 from sequential.recipes import BASE, Plan
+from testbed.errors import UserError
 from testbed.tuning.checkpoint import replace_text
 
 if TYPE_CHECKING:
@@ -103,6 +105,15 @@ def history(place: Path, options: RearecTrainer) -> dict[str, Any]:
     }
 
 
+def trained_with(place: Path) -> RearecTrainer:
+    """The options of a training, from its checkpoint. UserError where there is none that can be read."""
+    try:
+        kept = json.loads((place / checkpoint.STATE).read_text("utf-8"))["options"]
+        return RearecTrainer.model_validate(kept)
+    except (OSError, ValueError, KeyError) as fault:
+        raise UserError(f"{place / checkpoint.STATE}: is damaged ({fault})") from fault
+
+
 def lines(place: Path) -> list[dict[str, Any]]:
     """Epochs of a training; of one that was done twice after an interruption, the later."""
     try:
@@ -122,4 +133,4 @@ def lines(place: Path) -> list[dict[str, Any]]:
 def _told(options: RearecTrainer) -> Mapping[str, Any]:
     """Options other than the defaults, without paths."""
     told = options.model_dump(mode="json", exclude_defaults=True)
-    return {name: value for name, value in told.items() if name not in ("data", "start", "seeds")}
+    return {name: value for name, value in told.items() if name not in ("data", "fakes", "start", "seeds")}
