@@ -132,7 +132,7 @@ def curves(found: Sequence[Results]) -> Any:
 
 def _panels(found: Sequence[Results], width: float, share: bool = False) -> Any:
     figure, panels = plt.subplots(
-        1, len(found), figsize=(width * len(found) + 0.6, 3.2), squeeze=False, sharey=share
+        1, len(found), figsize=(max(4.6, width * len(found) + 0.6), 3.4), squeeze=False, sharey=share
     )
     return figure, list(panels[0])
 
@@ -143,6 +143,5 @@ def _legend(figure: Any, panels: Any) -> None:
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             named.setdefault(label, handle)
-    figure.legend(
-        named.values(), named.keys(), loc="outside lower center", ncols=min(4, len(named)), frameon=False
-    )
+    columns = min(4, 1 + len(list(panels)), len(named))
+    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=columns, frameon=False)

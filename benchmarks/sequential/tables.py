@@ -111,11 +111,8 @@ def steps(one: Results) -> str:
                 " → ".join(f"{entropy[:, step].mean():.2f}" for step in range(count)),
             ]
         )
-    return (
-        rows(["", f"{CEILING} of r_0 → r_K", "r_K − r_0", "r_0 − base", "as read", "entropy, nats"], lines)
-        if lines
-        else ""
-    )
+    head = ["", f"{CEILING} of r_0 → r_K", "r_K − r_0", "r_0 − base", "as read", "entropy, nats"]
+    return rows(head, lines) if lines else ""
 
 
 def ceiling(one: Results) -> str:
@@ -172,34 +169,29 @@ def groups(one: Results, measure: str = "NDCG@10") -> str:
 
 
 def trainings(one: Results) -> str:
-    """Epochs, the best validation, and time."""
+    """Epochs, and the best validation."""
     lines = []
     for name, seeds in one.models.items():
         entries = [entry for entry in seeds.values() if entry["epochs"]]
         if entries:
-            last = [
-                [line for line in entry["curve"] if line[0] == entry["curve"][-1][0]] for entry in entries
-            ]
             lines.append(
                 [
                     NAMES[name],
                     ", ".join(str(entry["epochs"]) + ("*" if entry["cut"] else "") for entry in entries),
                     ", ".join(number(entry["best"]) for entry in entries),
-                    f"{median(line[3] for lines in last for line in lines):.1f}",
                 ]
             )
-    text = rows(["", "epochs, by seed", "best validation", "s an epoch"], lines) if lines else ""
+    text = rows(["", "epochs, by seed", "best validation"], lines) if lines else ""
     return text + ("\n\n\\* ended by the limit of epochs" if "*" in text else "")
 
 
 def tried(one: Results) -> str:
     """Bases with other options, one seed each."""
     lines = [
-        [name, f"{entry['epochs']}{'*' * entry['cut']}", number(entry["best"]),
-         f"{median(line[3] for line in entry['curve']):.1f}"]
+        [name, f"{entry['epochs']}{'*' * entry['cut']}", number(entry["best"])]
         for (name,), entry in named(one.log, "try", one.name)
     ]  # fmt: skip
-    text = rows(["options", "epochs", "validation NDCG@10", "s an epoch"], lines) if lines else ""
+    text = rows(["options", "epochs", "validation NDCG@10"], lines) if lines else ""
     return text + ("\n\n\\* ended by the limit of epochs" if "*" in text else "")
 
 
