@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from retrievers.lines import numbered_lines
 from retrievers.rearec.data.interactions import Interactions
 from testbed.errors import UserError, did_you_mean, shown
 
-LONGEST_LINE = 16 * 2**20
 LONGEST_TEXT = 4000
 """Characters of an item's text that are kept."""
 SEQUENCE, TEXTS = (".inter", ".txt", ".jsonl"), (".item",)
@@ -91,25 +91,6 @@ def _found(path: Path) -> Path:
     return inside[0]
 
 
-def _lines(file: Path) -> Iterator[tuple[int, str]]:
-    """Numbered lines without their ends; empty ones are left out."""
-    try:
-        with file.open("rb") as stream:
-            number = 0
-            while raw := stream.readline(LONGEST_LINE):
-                number += 1
-                try:
-                    text = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-                except UnicodeDecodeError as error:
-                    raise UserError(f"{file}:{number}: is not UTF-8 ({error.reason})") from None
-                if len(raw) >= LONGEST_LINE:
-                    raise UserError(f"{file}:{number}: the line is longer than {LONGEST_LINE:,} bytes")
-                if text.strip():
-                    yield number, text
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read: {error.strerror or error}") from error
-
-
 def _columns(file: Path, number: int, header: str) -> dict[str, int]:
     """Name → column of a RecBole header; UserError where a name has no type or is there twice."""
     found: dict[str, int] = {}
@@ -131,7 +112,7 @@ def _need(file: Path, number: int, columns: Mapping[str, int], name: str) -> int
 
 
 def _atomic(file: Path, known: _Read) -> None:
-    lines = _lines(file)
+    lines = numbered_lines(file)
     number, header = next(lines, (1, ""))
     if not header:
         return
@@ -156,7 +137,7 @@ def _atomic(file: Path, known: _Read) -> None:
 
 def _plain(file: Path, known: _Read) -> None:
     seen: set[str] = set()
-    for number, line in _lines(file):
+    for number, line in numbered_lines(file):
         user, *items = line.split()
         if not items:
             raise UserError(f"{file}:{number}: expected `user item item …`, got {shown(line)}")
@@ -167,7 +148,7 @@ def _plain(file: Path, known: _Read) -> None:
 
 def _json(file: Path, known: _Read) -> None:
     seen: set[str] = set()
-    for number, line in _lines(file):
+    for number, line in numbered_lines(file):
         try:
             entry = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -232,7 +213,7 @@ def _texts(file: Path, rows: Mapping[str, int]) -> list[str]:
 
 
 def _atomic_texts(file: Path) -> Iterator[tuple[str, str]]:
-    lines = _lines(file)
+    lines = numbered_lines(file)
     number, header = next(lines, (1, ""))
     columns = _columns(file, number, header)
     item = _need(file, number, columns, "item_id")
@@ -245,7 +226,7 @@ def _atomic_texts(file: Path) -> Iterator[tuple[str, str]]:
 
 
 def _json_texts(file: Path) -> Iterator[tuple[str, str]]:
-    for number, line in _lines(file):
+    for number, line in numbered_lines(file):
         try:
             entry = json.loads(line)
             yield str(entry["id"]), str(entry["text"])

@@ -1,0 +1,1 @@
+"""Goal planning in dialogues by curved contrastive learning (Erker et al. 2022, arXiv 2211.07591)."""
