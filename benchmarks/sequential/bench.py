@@ -134,7 +134,7 @@ class Bench:
             ):
                 continue
             sized = options.model_copy(update=update)
-            for name, times in latency.measured(self.split, sized, self.device, rounds).items():
+            for name, times in latency.measured(self.split, sized, self.device, rounds):
                 key = keys[name]
                 self.log.add(key, times={str(count): found for count, found in times.items()})
                 two = latency.ratio(times, 2)[0]

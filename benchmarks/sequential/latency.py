@@ -20,7 +20,9 @@ USERS = 256
 Times = dict[int, list[float]]
 
 
-def measured(split: Split, options: ModelOptions, device: torch.device, rounds: int) -> dict[str, Times]:
+def measured(
+    split: Split, options: ModelOptions, device: torch.device, rounds: int
+) -> Iterator[tuple[str, Times]]:
     """Seconds of each round by number of steps: `padded` and `packed` histories, `scored` with the scores of all items.
 
     The network has the given options and weights as drawn, which take as long as trained ones. `padded`: 256 histories
@@ -44,13 +46,12 @@ def measured(split: Split, options: ModelOptions, device: torch.device, rounds: 
     def packed(steps: int) -> torch.Tensor:
         return _Scorer(model, split, "last", steps, None).states(users, known)[-1]
 
-    found = {}
     for name, states in (("padded", padded), ("packed", packed)):
-        found[name] = side_by_side(states, device, rounds)
-        found[f"{name}, scored"] = side_by_side(
-            lambda steps, states=states: model.scores(states(steps), table), device, rounds
+        yield name, side_by_side(states, device, rounds)
+        yield (
+            f"{name}, scored",
+            side_by_side(lambda steps, states=states: model.scores(states(steps), table), device, rounds),
         )
-    return found
 
 
 @torch.no_grad()

@@ -49,7 +49,19 @@ RECIPES = {
         },
         (BASE, "erl", "prl"),
     ),
-    "ml-1m": Recipe({}, (BASE,)),
+    "ml-1m": Recipe(
+        {
+            "width": 128,
+            "length": 200,
+            "negatives": 512,
+            "batch": 8192,
+            "precision": "bf16",
+            "epochs": 60,
+            "decays": 2,
+            "validation_users": 2000,
+        },
+        (BASE,),
+    ),
 }
 """By the name of the data's folder; other data takes the trainer's defaults."""
 
