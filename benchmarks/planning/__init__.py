@@ -1,0 +1,1 @@
+"""Goal planning on public dialogues, row by row."""
