@@ -41,7 +41,7 @@ class GoalsTrainer(TrainerPlugin):
     batch: int = Field(default=512, ge=2)
     """Windows of five turns in a batch; each is twelve pairs for `mse`."""
     learning_rate: float = Field(default=1e-3, gt=0)
-    """Of Adam; falls to a tenth along a cosine over `decay` epochs."""
+    """Of AdamW; falls to a tenth along a cosine over `decay` epochs."""
     decay: int = Field(default=10, ge=1)
     """Epochs in which the learning rate falls."""
     weight_decay: float = Field(default=0.0, ge=0)

@@ -50,7 +50,7 @@ class Training:
         if not len(self.windows) and options.epochs:
             raise UserError(f"{options.data}: no dialogue has six turns to learn from")
         self.heads = CurvedHeads(self.vectors.shape[1]).to(device)
-        self.optimizer = torch.optim.Adam(
+        self.optimizer = torch.optim.AdamW(
             self.heads.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
         )
         self.about: dict[str, Any] = {
