@@ -89,6 +89,8 @@ def test_two_processes_train_an_adapter_with_a_card(base: Path, tmp_path: Path) 
         (["recommender", "--learning-rat=1"], "unknown key 'learning_rat'; did you mean 'learning_rate'?"),
         (["recommender", "--rank"], "--rank needs a value"),
         (["recommender", "rank"], "expected --name VALUE, got 'rank'"),
+        (["goals", "--los=mse"], "los: unknown key 'los'; did you mean 'loss'?"),
+        (["goals", "--loss=mse"], "testbed train goals: data: this key is missing"),
     ],
 )
 def test_wrong_settings_are_named(arguments: list[str], message: str, tmp_path: Path) -> None:
