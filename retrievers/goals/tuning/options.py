@@ -44,8 +44,8 @@ class GoalsTrainer(TrainerPlugin):
     """Of AdamW; falls to a tenth along a cosine over `decay` epochs."""
     decay: int = Field(default=10, ge=1)
     """Epochs in which the learning rate falls."""
-    weight_decay: float = Field(default=0.0, ge=0)
-    """How strongly heads are drawn back to plain cosine."""
+    weight_decay: float = Field(default=10.0, ge=0)
+    """How strongly heads are drawn back to plain cosine: of AdamW, times the learning rate a step."""
     epochs: int = Field(default=10, ge=0)
     """Most passes over the windows; 0 leaves plain cosine."""
     patience: int = Field(default=3, ge=1)

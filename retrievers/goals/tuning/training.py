@@ -31,7 +31,8 @@ class Training:
     """Heads on their way; every epoch is a function of seed, epoch and the state before it.
 
     `vectors`: of the training utterances and of the validating ones, (n, width) each. The best epoch is the one with
-    the least mean rank ÷ pool over histories of 1..10 on validation; untrained heads compete as epoch 0.
+    the least mean rank ÷ pool over histories of 1..10 on validation. Untrained heads do not compete: they know no
+    direction, and stand beside the trained ones in the figures.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class Training:
 
     def _begun(self) -> checkpoint.Progress:
         checkpoint.save_best(self.folder, self.heads, self.about)
-        return checkpoint.Progress(best=self._look())
+        return checkpoint.Progress()
 
     def _save(self) -> None:
         checkpoint.save(self.folder, self.options, self.heads, self.optimizer, self.progress, self.about)
