@@ -23,7 +23,7 @@ from typing import Any
 import yaml
 from engine.log import Log
 from planning.measuring import measure
-from planning.sets import ROWS, sets
+from planning.sets import PLAIN, ROWS, sets
 from planning.tables import Found, markdown
 from pydantic import ValidationError
 from retrieval.table import write
@@ -51,8 +51,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         for one in sets(given.dailydialog, given.redial, given.limit):
             if given.only and given.only not in one.name:
                 continue
-            keys = measure(one, tuple(ROWS), given.seeds, dict(given.set), given.folder, environment, log)
-            rows = {row: [log.entries[key] for (mine, _), key in keys.items() if mine == row] for row in ROWS}
+            wanted = tuple(row for row in ROWS if row == PLAIN or given.rows in row)
+            keys = measure(one, wanted, given.seeds, dict(given.set), given.folder, environment, log)
+            rows = {
+                row: [log.entries[key] for (mine, _), key in keys.items() if mine == row] for row in wanted
+            }
             found[one.name] = rows
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
@@ -73,6 +76,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--limit", type=int, help="training dialogues, the first ones; default: all")
     parser.add_argument("--only", help="only sets with this in their name")
+    parser.add_argument("--rows", default="", help="only rows with this in their name, and plain cosine")
     parser.add_argument("--set", action="append", type=_option, default=[], help="option of every training")
     parser.add_argument("--folder", type=Path, default=Path(".bench/goals"))
     parser.add_argument("--write-docs", action="store_true", help=f"put the tables into docs/{PAGE.name}")

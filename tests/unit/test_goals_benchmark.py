@@ -97,6 +97,8 @@ def test_what_is_measured_is_not_measured_again(
     goals.main(command)
     assert capsys.readouterr().out == first
     assert (tmp_path / "out" / "log.jsonl").read_text("utf-8") == log
+    goals.main([*command, "--rows", "mse"])
+    assert "softmax" not in capsys.readouterr().out
     goals.main([*command, "--only", "as published", "--set=margin=0.3"])
     assert len((tmp_path / "out" / "log.jsonl").read_text("utf-8").splitlines()) == 15
 
