@@ -182,6 +182,14 @@ def test_other_options_and_other_data_do_not_continue_a_training(tmp_path: Path)
     with pytest.raises(UserError, match="was trained on other data; choose another folder"):
         training_of(tmp_path, options, chain(users=151))
     training_of(tmp_path, options.model_copy(update={"epochs": 4}))
+    (weights,) = tmp_path.glob("checkpoint-*.safetensors")
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-10])
+    with pytest.raises(
+        UserError, match=r"checkpoint.json: is damaged .*; remove the folder or choose another"
+    ):
+        training_of(tmp_path, options)
+    weights.write_bytes(whole)
     (tmp_path / checkpoint.STATE).write_text("{")
     with pytest.raises(
         UserError, match=r"checkpoint.json: is damaged .*; remove the folder or choose another"

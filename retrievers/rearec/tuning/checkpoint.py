@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from testbed.errors import UserError, shown
 from testbed.tuning.checkpoint import replace_text
+from testbed.tuning.state import STATE, load_state, save_state, save_weights
 
 if TYPE_CHECKING:
     from retrievers.rearec.model import SequentialModel
     from retrievers.rearec.tuning.options import RearecTrainer
 
-STATE, BEST, ABOUT = "checkpoint.json", "model.safetensors", "model.json"
+BEST, ABOUT = "model.safetensors", "model.json"
+__all__ = ["ABOUT", "BEST", "STATE", "Progress", "begin", "load", "load_best", "save", "save_best"]
 
 
 @dataclass(slots=True)
@@ -43,24 +44,9 @@ def save(
     progress: Progress,
     about: dict[str, Any],
 ) -> None:
-    """Write a checkpoint; the one before stays whole until this one is."""
-    name = f"checkpoint-{progress.phase}-{progress.epoch}.safetensors"
-    tensors = {f"model.{key}": value.contiguous().cpu() for key, value in model.state_dict().items()}
-    names = [key for key, _ in model.named_parameters()]
-    for key, weight in zip(names, model.parameters(), strict=True):
-        for part, value in optimizer.state.get(weight, {}).items():
-            tensors[f"optimizer.{key}.{part}"] = torch.as_tensor(value).contiguous().cpu()
-    save_file(tensors, folder / name)
-    state = {
-        "options": options.model_dump(mode="json"),
-        "about": about,
-        "progress": asdict(progress),
-        "weights": name,
-    }
-    replace_text(folder / STATE, json.dumps(state, indent=1) + "\n")
-    for old in folder.glob("checkpoint-*.safetensors"):
-        if old.name != name:
-            old.unlink()
+    """Write a checkpoint after an epoch."""
+    name, dumped = f"{progress.phase}-{progress.epoch}", options.model_dump(mode="json")
+    save_state(folder, name, dumped, model, optimizer, progress, about)
 
 
 def load(
@@ -70,39 +56,9 @@ def load(
     optimizer: torch.optim.Optimizer,
     about: dict[str, Any],
 ) -> Progress | None:
-    """Put a checkpoint into model and optimizer, if there is one; UserError if it is of other options or data."""
-    if not (folder / STATE).is_file():
-        return None
-    try:
-        kept = json.loads((folder / STATE).read_text("utf-8"))
-        tensors = load_file(folder / f"{kept['weights']}")
-        before, seen = kept["options"], kept["about"]
-        known = {entry.name for entry in fields(Progress)}
-        progress = Progress(**{name: value for name, value in kept["progress"].items() if name in known})
-    except (OSError, ValueError, KeyError, TypeError) as fault:
-        raise UserError(
-            f"{folder / STATE}: is damaged ({fault}); remove the folder or choose another"
-        ) from fault
-    for name, value in options.model_dump(mode="json").items():
-        if name not in options.free and before.get(name) != value:
-            raise UserError(
-                f"{folder}: was trained with {name} {shown(before.get(name))}, not {shown(value)}; "
-                "give the same options to go on, or another folder"
-            )
-    if seen != about:
-        what = "from another start" if seen.get("start") != about.get("start") else "on other data"
-        raise UserError(f"{folder}: was trained {what}; choose another folder")
-    model.load_state_dict(
-        {key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")}
-    )
-    for key, weight in model.named_parameters():
-        lead = f"optimizer.{key}."
-        state = {name.removeprefix(lead): value for name, value in tensors.items() if name.startswith(lead)}
-        if state:
-            optimizer.state[weight] = {
-                name: value if name == "step" else value.to(weight.device) for name, value in state.items()
-            }
-    return progress
+    """Put a checkpoint into model and optimizer, see `testbed.tuning.state.load_state`."""
+    dumped = options.model_dump(mode="json")
+    return load_state(folder, dumped, options.free, model, optimizer, Progress, about)
 
 
 def begin(folder: Path, model: SequentialModel, about: dict[str, Any]) -> str:
@@ -137,7 +93,5 @@ def load_best(folder: Path, model: SequentialModel) -> None:
 
 def save_best(folder: Path, model: SequentialModel, about: dict[str, Any]) -> None:
     """Write the model as it is now, for use."""
-    partial = folder / (BEST + ".partial")
-    save_file({key: value.contiguous().cpu() for key, value in model.state_dict().items()}, partial)
-    os.replace(partial, folder / BEST)
+    save_weights(folder / BEST, model)
     replace_text(folder / ABOUT, json.dumps({"version": 1, **about}, indent=1) + "\n")
