@@ -28,6 +28,7 @@ from pollution.bench import Field, field_of, measure_fakes, measure_pollution, q
 from pollution.models import NAMES
 from pollution.plots import draw
 from pollution.tables import fakes_table, pollution_table, quartile_table, steps_table, text_steps_table
+from retrieval.table import write
 
 from retrievers.rearec.data import leave_one_out, read
 from retrievers.rearec.data.fakes import Kind
@@ -63,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         text = tables(field, log)
         print(text)
         if given.write_docs:
-            write(DOCS / "rearec.md", text)
+            write(DOCS / "rearec.md", text, BEGIN, END)
             draw(log, DOCS / "images")
     except UserError as error:
         print(error, file=sys.stderr)
@@ -93,15 +94,6 @@ def tables(field: Field, log: Log) -> str:
             text_steps_table(log),
         ]
     )
-
-
-def write(page: Path, text: str) -> None:
-    """Put the tables between the marks of a page; UserError where there are none."""
-    before, begin, rest = page.read_text("utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise UserError(f"{page}: has no {BEGIN} … {END} to write between")
-    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", "utf-8")
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:

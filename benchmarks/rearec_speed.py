@@ -23,15 +23,16 @@ from statistics import median
 
 import numpy as np
 from engine.client import Engine, EngineError
+from engine.environment import python_with
 from engine.log import Log
 from engine.tables import between, rows
-from throughput.environment import peer_python
 
 from retrievers.rearec.data import leave_one_out, read
 from testbed.errors import UserError
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "rearec.md"
+REQUIREMENTS = ("torch==2.13.0", "rectools[torch]==0.19.0")
 SIZE = {"width": 64, "inner": 256, "batch": 128}
 LOSSES = {"all items": None, "256 negatives": 256}
 HEAD = (
@@ -88,9 +89,10 @@ def measure(data: Path, given: argparse.Namespace, log: Log) -> None:
         return
     path = (given.folder / f"{data.name}-{given.length}.npz").resolve()
     facts = prepare(data, path, given.length)
+    peer = python_with(given.folder.resolve() / "peer", "RecTools", REQUIREMENTS)
     commands = {
         "ours": [sys.executable, "-m", "throughput.own_worker"],
-        "peer": [peer_python(given.folder.resolve()), "-m", "throughput.peer_worker"],
+        "peer": [peer, "-m", "throughput.peer_worker"],
     }
     engines: dict[str, Engine] = {}
     try:

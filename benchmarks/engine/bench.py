@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-import venv
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -14,6 +12,7 @@ from typing import Any
 
 from engine.arena import Arena, arena
 from engine.client import Engine, EngineError
+from engine.environment import python_with
 from engine.log import Log
 from engine.models import plain_copy
 
@@ -106,17 +105,10 @@ class Bench:
 
     def environment(self) -> Path:
         """The interpreter of nanoGCG's virtual environment, which is made on first use."""
-        folder = self.options.folder / "nanogcg"
-        python = folder / "bin" / "python"
-        if not (folder / "ready").is_file():
-            import torch
+        import torch
 
-            self.say("making nanoGCG's environment (minutes)")
-            venv.create(folder, with_pip=True, clear=True)
-            wanted = [*REQUIREMENTS, f"torch=={torch.__version__.split('+')[0]}"]
-            subprocess.run([python, "-m", "pip", "install", "--quiet", *wanted], check=True)
-            (folder / "ready").touch()
-        return python
+        wanted = [*REQUIREMENTS, f"torch=={torch.__version__.split('+')[0]}"]
+        return python_with(self.options.folder / "nanogcg", "nanoGCG", wanted)
 
     def _plain(
         self,

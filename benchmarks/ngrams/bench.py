@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
-import venv
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from engine.client import Engine, EngineError
+from engine.environment import python_with
 from engine.log import Log
 
 from ngrams.text import Corpus, of, zipfian
@@ -93,7 +92,8 @@ class Bench:
 
     def peer(self, corpus: str) -> Engine:
         """infini-gram's process likewise."""
-        engine = self._start([self._environment(), "-m", "ngrams.peer_worker"], "infini-gram")
+        python = python_with(self.options.folder / "infini-gram", "infini-gram", REQUIREMENTS)
+        engine = self._start([python, "-m", "ngrams.peer_worker"], "infini-gram")
         folder = self.options.folder / "indexes" / corpus
         return _loaded(engine, path=str(self.file(corpus)), folder=str(folder), threads=self.options.threads)
 
@@ -109,20 +109,6 @@ class Bench:
         columns = [catalog.columns[name] for name in ("title", "text")]
         texts = [f" {title}. {text}" for title, text in zip(*columns, strict=True)]
         return of(read(texts, add_special_tokens=False)["input_ids"])
-
-    def _environment(self) -> Path:
-        """The interpreter of infini-gram's virtual environment, which is made on first use."""
-        folder = self.options.folder / "infini-gram"
-        python = folder / "bin" / "python"
-        if not (folder / "ready").is_file():
-            self.say("making infini-gram's environment")
-            venv.create(folder, with_pip=True, clear=True)
-            try:
-                subprocess.run([python, "-m", "pip", "install", "--quiet", *REQUIREMENTS], check=True)
-            except subprocess.CalledProcessError as fault:
-                raise EngineError(f"infini-gram cannot be installed: {fault}") from fault
-            (folder / "ready").touch()
-        return python
 
     def _start(self, command: list[Any], name: str) -> Engine:
         return Engine(command, self.options.threads, self.options.folder / f"{name}.log", HERE.parent)

@@ -54,13 +54,13 @@ def _table(found: Sequence[Values], total: int) -> str:
     return "\n".join(lines)
 
 
-def write(page: Path, text: str) -> None:
+def write(page: Path, text: str, begin: str = BEGIN, end: str = END) -> None:
     """Put a text between the marks of a page; UserError where there are none."""
-    before, begin, rest = page.read_text("utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise UserError(f"{page}: has no {BEGIN} … {END} to write between")
-    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", "utf-8")
+    before, found, rest = page.read_text("utf-8").partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise UserError(f"{page}: has no {begin} … {end} to write between")
+    page.write_text(f"{before}{begin}\n{text}\n{end}{after}", "utf-8")
 
 
 def _short(values: np.ndarray) -> str:
