@@ -10,11 +10,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
-from testbed.types import Intervention, Request, Situation, Slate, Target, Usage
+from testbed.types import Intervention, Listing, Request, Situation, Slate, Target, Usage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -288,6 +288,23 @@ class Seeking(Protocol):
 
         Pieces that no listing holds yet are told as well, with the weight that they would have in one.
         """
+
+
+class Verdict(NamedTuple):
+    """What a detector says of one listing: a higher score is more suspicious. `note`: why, in words."""
+
+    score: float
+    threshold: float
+    flagged: bool
+    note: str = ""
+
+
+@runtime_checkable
+class Detecting(Protocol):
+    """A stage that can tell a suspicious listing by its fields alone, without a request (`testbed audit`)."""
+
+    def verdicts(self, listings: Sequence[Listing]) -> Sequence[Verdict]:
+        """One verdict a listing, in their order."""
 
 
 @dataclass(frozen=True, slots=True)
