@@ -7,7 +7,9 @@ from math import log2
 
 import numpy as np
 
+from testbed.protocols import Victim
 from testbed.slope import WORST
+from testbed.types import Intervention
 
 DROPPED = WORST
 """What a situation counts in which the target never reached the recommender: worse than any loss that occurs."""
@@ -22,3 +24,12 @@ def mean_loss(losses: np.ndarray) -> np.ndarray:
 def mean_rank_loss(ranks: Sequence[int | None]) -> float:
     """Mean over situations of 1 − exposure; exposure is 1 / log2(1 + rank), 0 when unlisted."""
     return sum(1 - (1 / log2(1 + rank) if rank else 0.0) for rank in ranks) / len(ranks)
+
+
+def asked(victim: Victim, interventions: Sequence[Intervention], signal: str) -> list[float]:
+    """Mean loss of each intervention over all situations: the objective under `scores`, 1 − exposure under `ranks`."""
+    if not interventions:
+        return []
+    if signal == "scores":
+        return [float(loss) for loss in mean_loss(victim.objective(interventions))]
+    return [mean_rank_loss(ranks) for ranks in victim.ranks(interventions)]

@@ -88,8 +88,10 @@ class ProfilePollution(AttackPlugin):
 
     def _search(self, victim: Victim, current: list[str], rng: np.random.Generator) -> Iterator[Step]:
         """One place after the other: the best of `width` items for it, if it is not worse than what stands there."""
+        from attacks.losses import asked
+
         every = list(victim.items)
-        best = self._losses(victim, [self.edits(current)])[0]
+        best = asked(victim, [self.edits(current)], self.signal)[0]
         yield Step(self.edits(current), best)
         turn = idle = 0
         while idle < len(current) or len(every) > self.width:
@@ -100,19 +102,10 @@ class ProfilePollution(AttackPlugin):
                 for one in drawn
                 if every[int(one)] != current[place]
             ]
-            losses = self._losses(victim, [self.edits(draft) for draft in drafts])
+            losses = asked(victim, [self.edits(draft) for draft in drafts], self.signal)
             winner = min(range(len(drafts)), key=losses.__getitem__, default=None)
             idle = 0 if winner is not None and losses[winner] < best else idle + 1
             if winner is not None and losses[winner] < best:
                 current, best = drafts[winner], losses[winner]
             yield Step(self.edits(current), best)
             turn += 1
-
-    def _losses(self, victim: Victim, interventions: Sequence[Intervention]) -> list[float]:
-        from attacks.losses import mean_loss, mean_rank_loss
-
-        if not interventions:
-            return []
-        if self.signal == "scores":
-            return [float(loss) for loss in mean_loss(victim.objective(interventions))]
-        return [mean_rank_loss(ranks) for ranks in victim.ranks(interventions)]

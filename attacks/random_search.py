@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from testbed.protocols import Access, AttackPlugin, Step, Victim
-from testbed.types import Intervention, Target
+from testbed.types import Target
 from testbed.warm import Initial
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class RandomSearch(AttackPlugin):
         return self.width * situations
 
     def __call__(self, targets: Sequence[Target], victim: Victim, rng: np.random.Generator) -> Iterator[Step]:
+        from attacks.losses import asked
         from attacks.warm import initial_text
         from attacks.words import vocabulary
 
@@ -52,22 +53,15 @@ class RandomSearch(AttackPlugin):
         current = initial_text(self.initial, target).split() or [
             pool[index] for index in rng.integers(len(pool), size=self.length)
         ]
-        best = self._losses(victim, [target.edit(" ".join(current))])[0]
+        best = asked(victim, [target.edit(" ".join(current))], self.signal)[0]
         yield Step(target.edit(" ".join(current)), best)
         while True:
             drafts = [self._mutated(current, pool, rng) for _ in range(self.width)]
-            losses = self._losses(victim, [target.edit(" ".join(draft)) for draft in drafts])
+            losses = asked(victim, [target.edit(" ".join(draft)) for draft in drafts], self.signal)
             winner = min(range(len(drafts)), key=losses.__getitem__)
             if losses[winner] <= best:
                 current, best = drafts[winner], losses[winner]
             yield Step(target.edit(" ".join(current)), best)
-
-    def _losses(self, victim: Victim, interventions: Sequence[Intervention]) -> list[float]:
-        from attacks.losses import mean_loss, mean_rank_loss
-
-        if self.signal == "scores":
-            return [float(loss) for loss in mean_loss(victim.objective(interventions))]
-        return [mean_rank_loss(ranks) for ranks in victim.ranks(interventions)]
 
     def _mutated(self, words: Sequence[str], pool: Sequence[str], rng: np.random.Generator) -> list[str]:
         changed = list(words)

@@ -8,10 +8,12 @@ from attacks.beam_search import BeamSearch
 from attacks.fixed_text import FixedText
 from attacks.gcg import GCG
 from attacks.hill_climb import HillClimb
+from attacks.injection import Injection
 from attacks.ngram_stuffing import NgramStuffing
 from attacks.objectives import Eisl, ExpectedRank, FirstItem, Margin
 from attacks.profile_pollution import ProfilePollution
 from attacks.random_search import RandomSearch
+from attacks.rewrite import Rewrite
 from retrievers.llm import LanguageModelRecommender
 from testbed.protocols import AttackPlugin, Objective
 from testbed.stack import Node, Stack
@@ -56,6 +58,9 @@ SMALL = GCG(tokens=4, width=6, top_k=8, finalists=2)
         ),
         NgramStuffing(length=3),
         NgramStuffing(length=2, unseen=False, initial="1. {name}", pieces=5, banned_words=("a",)),
+        Rewrite(),
+        Rewrite(signal="ranks", styles=("keywords", "simple"), longest=5),
+        Injection(signal="scores"),
         ToyAttack(),
         ProfilePollution(),
         ProfilePollution(items=3, choose="preceding", gap=2),

@@ -12,9 +12,11 @@ import torch
 from attacks.beam_search import BeamSearch
 from attacks.gcg import GCG
 from attacks.hill_climb import HillClimb
+from attacks.injection import Injection
 from attacks.ngram_stuffing import NgramStuffing
 from attacks.profile_pollution import ProfilePollution
 from attacks.random_search import RandomSearch
+from attacks.rewrite import Rewrite
 from testbed.protocols import Access, AttackPlugin, Scores
 from testbed.registry import installed
 
@@ -41,6 +43,8 @@ def _own(kind: str, name: str) -> bool:
         ("gcg", GCG()),
         ("ngram_stuffing", NgramStuffing()),
         ("profile_pollution", ProfilePollution()),
+        ("rewrite", Rewrite()),
+        ("injection", Injection()),
     ],
 )
 def test_queries_a_step(name: str, plugin: AttackPlugin) -> None:
