@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Dense(StagePlugin):
     """Rank listings by the cosine of their embedding and the request's (Reimers & Gurevych 2019)."""
 
-    grants: ClassVar[Access] = Access.scores
+    grants: ClassVar[Access] = Access.gradients
 
     k: int = Field(default=10, ge=1)
     """How many listings are kept."""

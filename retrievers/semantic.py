@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from retrievers.embeddings import embeddings_of
-from retrievers.shown import Documents, best, objective_of, query_of, ranked, source_of
+from retrievers.encoded import EncodedSurface
+from retrievers.shown import Documents, best, loss_at, objective_of, query_of, ranked, source_of
 from testbed.catalog import SourceListings
-from testbed.types import Intervention, Slate, Usage
+from testbed.protocols import TokenGradient
+from testbed.types import Intervention, Slate, Target, Usage
 
 if TYPE_CHECKING:
     from retrievers.dense import Dense
@@ -78,6 +81,26 @@ class SemanticRetriever:
         variants = [self.scores(probe.context, slate) for slate in probe.slates]
         rank = probe.slates[0].rank_of(probe.context.target_id or "")
         return objective_of(variants, rank - 1 if rank else None, objective), Usage()
+
+    def gradient(
+        self, context: Context, slate: Slate, target: Target, objective: Objective
+    ) -> tuple[TokenGradient, Usage]:
+        """Gradient through the encoder with respect to the tokens of the target's edit. ValueError without one."""
+        query = torch.from_numpy(self._query(context))
+        rank = slate.rank_of(target.item_id)
+        if rank is None:
+            raise ValueError("the target is not in the slate")
+        others = torch.from_numpy(self.scores(context, slate))
+
+        def loss(vector: torch.Tensor) -> torch.Tensor:
+            return loss_at(vector @ query.to(vector.device), rank - 1, others, objective)
+
+        listing = source.listing(target.item_id) if (source := source_of(slate)) else slate.listings[rank - 1]
+        return self.surface(target).gradient(listing, loss), Usage(gradient_calls=1)
+
+    def surface(self, target: Target) -> EncodedSurface:
+        """How text in the target's field is tokenised by the encoder."""
+        return EncodedSurface(self.encoder, self.documents, target)
 
     def scores(self, context: Context, slate: Slate) -> np.ndarray:
         """Cosines of a slate's listings in its order, (len(slate),) float64, rounded."""

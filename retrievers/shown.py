@@ -14,6 +14,8 @@ from testbed.errors import UserError, did_you_mean, listed
 from testbed.types import Intervention, Listing, Request, Slate
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from testbed.protocols import Objective
 
 
@@ -89,6 +91,21 @@ def ranked(slate: Slate, scores: np.ndarray, ranks: np.ndarray, k: int) -> Slate
     """The k best of a small slate with their scores; the listings themselves are handed on as they came."""
     chosen = [(slate.listings[int(index)], float(scores[index])) for index in best(scores, ranks, k)]
     return Slate(tuple(replace(listing, score=score) for listing, score in chosen))
+
+
+def loss_at(own: Tensor, column: int, scores: Tensor, objective: Objective) -> Tensor:
+    """Objective where the target's score is `own`, a scalar, and all scores are (n,): a scalar that follows `own`."""
+    import torch
+
+    from testbed.protocols import Scores
+
+    own = own.to(torch.float64)
+    if objective.rivals:
+        scores = scores.to(own)
+        total = torch.cat([scores[:column], own[None], scores[column + 1 :]])[None]
+    else:
+        total, column = own[None, None], 0
+    return objective(Scores(total=total, length=torch.ones(total.shape[1]), target=column)).sum()
 
 
 def objective_of(variants: Sequence[np.ndarray], column: int | None, objective: Objective) -> np.ndarray:

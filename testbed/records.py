@@ -33,12 +33,16 @@ class RecordError(UserError):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class StageRank:
-    """Where the target stood before and after one stage, and how many listings the stage let through."""
+    """Where the target stood before and after one stage, and how many listings the stage let through.
+
+    `detail`: what the stage told of its way there (plans, scores by reasoning step), where it tells anything.
+    """
 
     stage: str
     rank_in: int | None
     rank_out: int | None
     pool: int
+    detail: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +121,7 @@ class EvaluationRecord:
 
 
 Record = AttackRecord | EvaluationRecord
-OPTIONAL = ("source", "victim", "history")
+OPTIONAL = ("source", "victim", "history", "detail")
 """Fields that are written only where they say something."""
 
 
@@ -194,7 +198,7 @@ def _plain(value: Any) -> Any:
         return {
             name: _plain(part)
             for name, part in named.items()
-            if name not in OPTIONAL or part not in (None, ())
+            if name not in OPTIONAL or part not in (None, (), {})
         }
     if isinstance(value, Mapping):
         return {str(name): _plain(part) for name, part in value.items()}

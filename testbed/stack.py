@@ -228,8 +228,9 @@ class Stack:
             known = call.target_id if call.target_id is not None else ""
             from_source = before.listings is have[SOURCE].listings
             rank_in = None if from_source or not known else before.rank_of(known)
-            traces.append(StageTrace(name, rank_in, slates[index].rank_of(known), len(before)))
-            usage += slates[index].usage
+            answer = slates[index]
+            traces.append(StageTrace(name, rank_in, answer.rank_of(known), len(before), answer.detail))
+            usage += answer.usage
         final = have[self.last.name]
         return Outcome(final, tuple(traces), replace(usage, queries=1))
 

@@ -177,7 +177,8 @@ def _record(trial: EvaluationTrial, request: str, arm: Arm, outcome: Outcome) ->
         scores=None if all(score is None for score in scores) else tuple(map(_finite, scores)),
         pool=slate.shown,
         stages=tuple(
-            StageRank(stage.stage, stage.rank_in, stage.rank_out, stage.pool) for stage in outcome.traces
+            StageRank(stage.stage, stage.rank_in, stage.rank_out, stage.pool, stage.detail)
+            for stage in outcome.traces
         ),
         status=slate.status,
         note=slate.note,

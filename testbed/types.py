@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 Attribute = float | int | str | bool
 Place = Literal["append", "prepend", "replace"]
@@ -132,6 +132,8 @@ class Slate:
     note: str = ""
     shown: tuple[str, ...] = ()
     """Item ids in the order a reader saw them, where that matters."""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    """What the stage tells of its way to the ranking, as JSON values; kept in the record's trace of the stage."""
 
     @property
     def ids(self) -> Sequence[str]:
@@ -235,3 +237,4 @@ class StageTrace:
     rank_in: int | None
     rank_out: int | None
     pool: int
+    detail: Mapping[str, Any] = field(default_factory=dict)

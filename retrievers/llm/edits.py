@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from retrievers.llm.surface import ListingSurface, written
+from retrievers.borders import written
+from retrievers.llm.surface import ListingSurface
 from testbed.language import common_prefix
 from testbed.protocols import Context
 from testbed.types import Listing, Place, Slate, Target

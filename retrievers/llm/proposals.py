@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
+from retrievers.borders import written
 from retrievers.llm.edits import Edits
 from retrievers.llm.questions import known_prefix
-from retrievers.llm.surface import ListingSurface, written
+from retrievers.llm.surface import ListingSurface
 from testbed.language import common_prefix
 from testbed.language.sharing import shared_length
 from testbed.protocols import Context, Continuation, Probe, Sampling

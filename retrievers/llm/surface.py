@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import combinations
 from typing import TYPE_CHECKING
 
-from testbed.language import common_prefix
-from testbed.types import Place, Target
+from retrievers.borders import PROBES, borders
+from testbed.types import Target
 
 if TYPE_CHECKING:
     from retrievers.llm.prompt import Renderer
     from testbed.catalog import Catalog
     from testbed.language import LanguageModel
-
-PROBES = ("*", "x", "the", "!", "1")
-"""Neutral texts that show where in the listing an edit's tokens begin and end."""
 
 
 class ListingSurface:
@@ -79,26 +75,11 @@ class ListingSurface:
 
     @cached_property
     def _borders(self) -> tuple[list[int], list[int]]:
-        """Tokens before and after the hole: what two probes have in common.
+        """Tokens before and after the hole.
 
-        A probe that merges with its surroundings shows less of them, so the most that any two show counts.
         The blank in front of the hole belongs to it, whether or not it is a token of its own.
         """
-        seen = [self.model.encode(self._render(probe)) for probe in PROBES]
-        pairs = list(combinations(seen, 2))
-        before = max((one[: common_prefix(one, other)] for one, other in pairs), key=len)
-        behind = max((one[::-1][: common_prefix(one[::-1], other[::-1])] for one, other in pairs), key=len)
+        before, behind = borders([self.model.encode(self._render(probe)) for probe in PROBES])
         if before and self.model.decode(before[-1:]) == " ":
             before = before[:-1]
-        return before, behind[::-1]
-
-
-def written(clean: str, shown: str, place: Place) -> str:
-    """The text of an edit, from a field as the catalog has it and as it is shown."""
-    match place:
-        case "append":
-            return shown[len(clean) + 1 :] if clean else shown
-        case "prepend":
-            return shown[: len(shown) - len(clean) - 1] if clean else shown
-        case "replace":
-            return shown
+        return before, behind

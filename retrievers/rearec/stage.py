@@ -99,16 +99,19 @@ class SequentialRecommender:
         if not history:
             kept = (slate.listings[place] for place in range(min(self.options.k, len(slate))))
             return Slate(tuple(replace(listing, score=None) for listing in kept), note="no history")
-        scores, ranks = self.scores(context, slate), self.documents.id_ranks
+        states, table = self.states(context, slate), self._table(context, slate)
+        scores, ranks = self._open(context, self._read(states, table)), self.documents.id_ranks
         if source is None:
             rows = self._rows(slate)
             found = ranked(slate, scores[rows], ranks[rows], self.options.k)
-            return Slate(tuple(one for one in found if one.score != -np.inf))
-        chosen = best(scores, ranks, self.options.k)
-        ids = self.documents.catalog.ids
-        return Slate(
-            tuple(source.listing(ids[row], float(scores[row])) for row in chosen if scores[row] > -np.inf)
-        )
+            listed = tuple(one for one in found if one.score != -np.inf)
+        else:
+            rows, ids = np.arange(len(scores)), self.documents.catalog.ids
+            chosen = best(scores, ranks, self.options.k)
+            listed = tuple(
+                source.listing(ids[row], float(scores[row])) for row in chosen if scores[row] > -np.inf
+            )
+        return Slate(listed, detail=self._steps(context, states, table, rows))
 
     def losses(self, probe: Probe, objective: Objective) -> tuple[np.ndarray, Usage]:
         """Objective over the scores of all listings of each variant: (len(slates),) float64."""
@@ -124,10 +127,13 @@ class SequentialRecommender:
 
         Also for those of the history, where `repeats` is off.
         """
-        found = self._read(self.states(context, slate), self._table(context, slate))
+        return self._open(context, self._read(self.states(context, slate), self._table(context, slate)))
+
+    def _open(self, context: Context, scores: np.ndarray) -> np.ndarray:
+        """Scores without those of the history, where `repeats` is off."""
         if not self.options.repeats:
-            found[self._history(context)] = -np.inf
-        return found
+            scores[self._history(context)] = -np.inf
+        return scores
 
     @torch.no_grad()
     def states(self, context: Context, slate: Slate) -> Tensor:
@@ -145,8 +151,30 @@ class SequentialRecommender:
             state = halted(self.model, states[:, None], table, self.options.halt, self.stored.read)[0]
         else:
             state = state_of(states, self.stored.read)
+        return self._score(state, table)
+
+    @torch.no_grad()
+    def _score(self, state: Tensor, table: Tensor) -> np.ndarray:
         found = self.model.scores(state[None], table)[0].double().numpy().round(DECIMALS)
         return np.where(self.known, found, -np.inf)
+
+    def _steps(self, context: Context, states: Tensor, table: Tensor, rows: np.ndarray) -> dict[str, object]:
+        """What every reasoning step alone would say of the rows that were shown; empty for a model without steps."""
+        if len(states) < 2:
+            return {}
+        mine = self.documents.catalog.rows.get(context.target_id or "")
+        place = np.flatnonzero(rows == mine)
+        steps = []
+        for state in states:
+            scores = self._open(context, self._score(state, table))[rows]
+            shares = np.exp(scores - scores.max(initial=-np.inf)) if np.isfinite(scores).any() else scores * 0
+            shares = shares / max(shares.sum(), 1e-300)
+            step: dict[str, object] = {"entropy": round(float(-(shares * np.log(shares + 1e-300)).sum()), 6)}
+            if len(place):
+                own = scores[place[0]]
+                step |= {"rank": int((scores > own).sum()) + 1, "share": round(float(shares[place[0]]), 6)}
+            steps.append(step)
+        return {"steps": steps}
 
     def _table(self, context: Context, slate: Slate) -> Tensor:
         """Items as the slate shows them."""

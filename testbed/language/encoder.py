@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +18,28 @@ from testbed.language.precision import choose_device
 if TYPE_CHECKING:
     import numpy as np
 
+    from testbed.language.encoder_tokens import EncoderTokens
+
 BATCH = 32
 """Texts encoded at once; fixed, because padding with other neighbours changes the last bits."""
 
 
 class Encoder:
-    """A sentence-transformers model in float32. Has no state that a call changes."""
+    """A sentence-transformers model in float32. Has no state that a call changes.
 
-    def __init__(self, model: Any, name: str, fingerprint: str) -> None:
+    `tokens`: another view of its tokens than the model's own.
+    """
+
+    def __init__(self, model: Any, name: str, fingerprint: str, tokens: EncoderTokens | None = None) -> None:
         self._model, self.name, self.fingerprint = model, name, fingerprint
+        self._tokens = tokens
+
+    @cached_property
+    def tokens(self) -> EncoderTokens:
+        """Its tokens and gradients with respect to them. UserError where it has none to show."""
+        from testbed.language.encoder_tokens import tokens_of
+
+        return self._tokens or tokens_of(self._model)
 
     @property
     def dimensions(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from testbed.testing.texts import WORDS
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from testbed.language import LanguageModel
@@ -112,7 +113,7 @@ def tiny_encoder() -> Encoder:
     """A sentence encoder that sums one fixed random vector a word."""
     from testbed.language.encoder import Encoder
 
-    return Encoder(_WordVectors(), "words", "words-0")
+    return Encoder(_WordVectors(), "words", "words-0", _WordTokens())
 
 
 class _WordVectors:
@@ -131,9 +132,53 @@ class _WordVectors:
 
         total = np.full(16, 0.01)
         for word in text.lower().split():
-            total += np.random.default_rng(_number(word)).normal(size=16)
+            total += _meaning(word)
         unit: np.ndarray = total / np.linalg.norm(total)
         return unit
+
+
+class _WordTokens:
+    """Words as tokens. The everyday ones make the vocabulary; others have numbers beyond it."""
+
+    pieces = ("", *WORDS)
+
+    def __init__(self) -> None:
+        self.words = dict(enumerate(self.pieces))
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        return [[self._token(word) for word in text.lower().split()] for text in texts]
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        return " ".join(self.words[token] for token in token_ids)
+
+    def slope(
+        self, token_ids: Sequence[int], span: slice, loss: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, float]:
+        import torch
+
+        rows = self._table([self.words[token] for token in token_ids]).requires_grad_(True)
+        with torch.enable_grad():
+            total = rows.sum(0) + 0.01
+            value = loss((total / total.norm()).float())
+            (slope,) = torch.autograd.grad(value, rows)
+        return (slope[span] @ self._table(self.pieces).T).float(), float(value.detach())
+
+    def _table(self, words: Sequence[str]) -> Tensor:
+        import numpy as np
+        import torch
+
+        return torch.from_numpy(np.array([_meaning(word) for word in words]).reshape(-1, 16))
+
+    def _token(self, word: str) -> int:
+        token = WORDS.index(word) + 1 if word in WORDS else len(self.pieces) + _number(word)
+        self.words[token] = word
+        return token
+
+
+def _meaning(word: str) -> np.ndarray:
+    import numpy as np
+
+    return np.random.default_rng(_number(word)).normal(size=16)
 
 
 def _number(word: str) -> int:
