@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class ReaRec(StagePlugin):
     """Rank listings by what comes next in the request's history (ReaRec: Tang et al. 2025, arXiv 2503.22675)."""
 
-    grants: ClassVar[Access] = Access.scores
+    grants: ClassVar[Access] = Access.gradients
 
     model: CatalogPath | None = None
     """A folder `seed-<number>` that `testbed train rearec` left. When left out, a small model of texts is taught on
@@ -36,6 +36,8 @@ class ReaRec(StagePlugin):
 
     def build(self, catalog: Catalog, env: Environment) -> SequentialRecommender:
         """Load the model and its view of the catalog."""
+        from retrievers.rearec.differentiable import TextRecommender
         from retrievers.rearec.stage import SequentialRecommender
 
-        return SequentialRecommender.over(catalog, self, env)
+        stage = SequentialRecommender.over(catalog, self, env)
+        return stage if stage.encoder is None else TextRecommender(**vars(stage))

@@ -138,20 +138,25 @@ class SequentialRecommender:
     @torch.no_grad()
     def states(self, context: Context, slate: Slate) -> Tensor:
         """States r_0 … r_K of the request's user: (K + 1, d); zeros without a history."""
-        history = self._history(context)[-self.stored.options.length :]
+        return self._states(self._history(context), self._table(context, slate))
+
+    def _states(self, history: list[int], table: Tensor) -> Tensor:
+        history = history[-self.stored.options.length :]
         if not history:
             return torch.zeros(1, self.stored.options.width)
         seen = torch.tensor([history])
         ends = torch.tensor([[len(history) - 1]])
-        return self.model.states(self._table(context, slate), seen, ends, steps=self.options.steps)[:, 0, 0]
+        return self.model.states(table, seen, ends, steps=self.options.steps)[:, 0, 0]
+
+    def _state(self, states: Tensor, table: Tensor) -> Tensor:
+        """The state that a prediction is read from."""
+        if self.options.halt is not None:
+            return halted(self.model, states[:, None], table, self.options.halt, self.stored.read)[0]
+        return state_of(states, self.stored.read)
 
     @torch.no_grad()
     def _read(self, states: Tensor, table: Tensor) -> np.ndarray:
-        if self.options.halt is not None:
-            state = halted(self.model, states[:, None], table, self.options.halt, self.stored.read)[0]
-        else:
-            state = state_of(states, self.stored.read)
-        return self._score(state, table)
+        return self._score(self._state(states, table), table)
 
     @torch.no_grad()
     def _score(self, state: Tensor, table: Tensor) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,17 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from attacks.objectives import Margin
 from retrievers.rearec import ReaRec
 from retrievers.rearec.model import ModelOptions, SequentialModel
 from retrievers.rearec.stage import SequentialRecommender
 from retrievers.rearec.stored import ABOUT, ITEMS, WEIGHTS
 from testbed.catalog import Catalog
 from testbed.errors import UserError
-from testbed.protocols import Context
+from testbed.protocols import Context, Probe
 from testbed.testing import check_stage
 from testbed.testing.toy_world import ToyEnvironment
-from testbed.types import Item, Request, Situation, TextEdit
+from testbed.types import Item, Request, Situation, Target, TextEdit
 
 IDS = tuple(f"i{n}" for n in range(12))
 
@@ -64,6 +65,10 @@ class World:
 
     def context(self, request: str = "r") -> Context:
         return Context(self.catalog.request(request), Situation(request, 0), None, 0)
+
+
+def aimed(found: World, target: str) -> Context:
+    return replace(found.context(), target_id=target)
 
 
 def world(folder: Path, **options: Any) -> World:
@@ -192,3 +197,18 @@ def test_folders_that_hold_no_model(tmp_path: Path) -> None:
     (folder / ABOUT).write_text('{"version": 9}')
     with pytest.raises(UserError, match="has version 9 of the format, this one reads 1"):
         ReaRec(model=folder).build(made, env)
+
+
+@pytest.mark.parametrize("target", ["i2", "i4"])
+def test_gradients_reach_through_the_history(tmp_path: Path, target: str) -> None:
+    found = world(tmp_path, items="text", k=12)
+    aim = Target(target, "Text")
+    slate = found.catalog.source(aim.edit("steel"))
+    gradient, _ = found.stage.gradient(found.context(), slate, aim, Margin())  # type: ignore[attr-defined]
+    (loss,), _ = found.stage.losses(Probe(aimed(found, target), [slate]), Margin())
+    assert gradient.loss == pytest.approx(loss, abs=1e-3)
+    assert gradient.gradient.abs().max() > 0
+    steps = found.stage(aimed(found, target), slate).detail["steps"]
+    assert len(steps) == 3
+    assert all(0 <= step["share"] <= 1 and step["entropy"] >= 0 for step in steps)
+    assert not hasattr(world(tmp_path / "ids", items="id", k=12).stage, "gradient")
