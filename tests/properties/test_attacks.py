@@ -13,7 +13,9 @@ from attacks.ngram_stuffing import NgramStuffing
 from attacks.objectives import Eisl, ExpectedRank, FirstItem, Margin
 from attacks.profile_pollution import ProfilePollution
 from attacks.random_search import RandomSearch
+from attacks.rejection import Rejection
 from attacks.rewrite import Rewrite
+from attacks.tree_search import TreeSearch
 from retrievers.llm import LanguageModelRecommender
 from testbed.protocols import AttackPlugin, Objective
 from testbed.stack import Node, Stack
@@ -61,6 +63,10 @@ SMALL = GCG(tokens=4, width=6, top_k=8, finalists=2)
         Rewrite(),
         Rewrite(signal="ranks", styles=("keywords", "simple"), longest=5),
         Injection(signal="scores"),
+        Rejection(tokens=2, width=2),
+        Rejection(tokens=2, width=2, keep="best", rounds=2, beta=0.1),
+        TreeSearch(tokens=4, branch=2),
+        TreeSearch(tokens=2, branch=2, stride=3, choose="best_first", backup="mean"),
         ToyAttack(),
         ProfilePollution(),
         ProfilePollution(items=3, choose="preceding", gap=2),

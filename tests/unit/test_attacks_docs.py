@@ -16,7 +16,9 @@ from attacks.injection import Injection
 from attacks.ngram_stuffing import NgramStuffing
 from attacks.profile_pollution import ProfilePollution
 from attacks.random_search import RandomSearch
+from attacks.rejection import Rejection
 from attacks.rewrite import Rewrite
+from attacks.tree_search import TreeSearch
 from testbed.protocols import Access, AttackPlugin, Scores
 from testbed.registry import installed
 
@@ -45,6 +47,8 @@ def _own(kind: str, name: str) -> bool:
         ("profile_pollution", ProfilePollution()),
         ("rewrite", Rewrite()),
         ("injection", Injection()),
+        ("rejection", Rejection()),
+        ("tree_search", TreeSearch()),
     ],
 )
 def test_queries_a_step(name: str, plugin: AttackPlugin) -> None:
