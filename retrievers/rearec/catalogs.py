@@ -1,13 +1,11 @@
-"""Catalogs whose requests have histories: simulated sessions over another catalog, and logs of interactions."""
+"""Logs of interactions as catalogs whose requests have histories."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from testbed.errors import CatalogError
 from testbed.protocols import CatalogPath, CatalogPlugin
 from testbed.types import Item, Request
 
@@ -17,36 +15,6 @@ if TYPE_CHECKING:
 RULE = "grade 1 for the item that came next, 0 for all others"
 NAME, TEXT = "Name", "Text"
 LONGEST_NAME = 80
-
-
-class Sessions(CatalogPlugin):
-    """Another catalog, with simulated shopping sessions in place of its requests; what ends a session is judged.
-
-    A request's history is all of a session but its last item, its text names what the user cares about most. The
-    users are none of those that the default model of `use: rearec` is taught.
-    """
-
-    over: CatalogPlugin
-    """The catalog; it needs attributes, which the simulation reads."""
-    users: int = Field(default=200, ge=1, le=100_000)
-    """Sessions."""
-
-    def load(self) -> Catalog:
-        """Simulate. CatalogError for a catalog without attributes."""
-        from retrievers.rearec.sessions import LEARNT_FROM, SEED, Facts, visits
-
-        catalog = self.over.load()
-        if not any(catalog.attributes):
-            raise CatalogError(f"{catalog.name}: has no attributes to simulate sessions from")
-        facts = Facts.of(catalog)
-        requests, judgements = [], {}
-        for visit in visits(facts, range(LEARNT_FROM, LEARNT_FROM + self.users), SEED):
-            *history, last = (catalog.ids[row] for row in visit.items)
-            name, told = f"u{visit.user}", visit.taste.told(facts)
-            text = f"I care about: {told}." if told else "What comes next?"
-            requests.append(Request(name, text, history=tuple(history)))
-            judgements[name] = {last: 1}
-        return replace(catalog, requests=tuple(requests), judgements=judgements, rule=RULE)
 
 
 class InteractionLog(CatalogPlugin):

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from retrievers.rearec.data import Interactions
-from retrievers.rearec.sessions import LEARNT_FROM, SEED, simulated
+from retrievers.rearec.sessions import simulated
+from retrievers.shoppers import LEARNT_FROM, SEED
 from testbed.errors import UserError
 from testbed.language.prepared import notice, prepared
 

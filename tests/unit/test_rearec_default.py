@@ -12,9 +12,10 @@ from safetensors.torch import load_file
 
 from catalogs.shipped import CoffeeMachines
 from retrievers.rearec import ReaRec, default
-from retrievers.rearec.catalogs import InteractionLog, Sessions
-from retrievers.rearec.sessions import LEARNT_FROM
+from retrievers.rearec.catalogs import InteractionLog
 from retrievers.rearec.stage import SequentialRecommender
+from retrievers.shoppers import LEARNT_FROM
+from retrievers.shoppers.catalogs import Sessions
 from testbed.catalog import Catalog
 from testbed.errors import CatalogError, UserError
 from testbed.protocols import Context

@@ -8,7 +8,9 @@ from catalogs.shipped import CoffeeMachines, Novels
 from retrievers.rearec.data import leave_one_out
 from retrievers.rearec.evaluation import ranks
 from retrievers.rearec.floors import markov, popularity
-from retrievers.rearec.sessions import LONGEST, SHORTEST, Facts, Taste, simulated
+from retrievers.rearec.sessions import simulated
+from retrievers.shoppers import Facts, Taste
+from retrievers.shoppers.visits import LONGEST, SHORTEST
 from testbed.catalog import Catalog
 from testbed.types import Item
 
