@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from importlib.resources import files
 from typing import ClassVar
 
@@ -74,7 +75,7 @@ def part(whole: Catalog, items: Iterable[str] | None, requests: Iterable[str] | 
     if requests is not None and unmet:
         which = ", ".join(shown(request) for request in sorted(unmet))
         raise CatalogError(f"{whole.name}: none of the chosen items satisfies the request {which}")
-    chosen = Catalog.of(
+    made = Catalog.of(
         (whole.item(item_id) for item_id in whole.ids if item_id in kept),
         name=whole.name,
         name_field=whole.name_field,
@@ -82,6 +83,7 @@ def part(whole: Catalog, items: Iterable[str] | None, requests: Iterable[str] | 
         judgements={request: grades for request, grades in judgements.items() if grades},
         rule=whole.rule,
     )
+    chosen = replace(made, file=whole.file, lines=whole.lines)
     if not chosen.ids or not chosen.requests:
         raise CatalogError(f"{whole.name}: no {'items' if not chosen.ids else 'requests'} are left")
     return chosen

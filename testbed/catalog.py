@@ -34,6 +34,10 @@ class Catalog:
     honest_texts: Sequence[str] = ()
     rule: str = ""
     """How the grades follow from the attributes, in words."""
+    file: str = field(default="", compare=False)
+    """The file that the items were read from; '' where there is none."""
+    lines: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
+    """Item id → its line in `file`, from 1."""
 
     @cached_property
     def rows(self) -> Mapping[str, int]:

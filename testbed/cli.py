@@ -18,6 +18,7 @@ COMMANDS = {
     "new": "Start a scenario file, an attack or a stage of your own.",
     "report": "Rebuild the tables and the report of a run.",
     "compare": "Compare runs that share their trials.",
+    "audit": "Look for manipulated listings in a catalog.",
     "train": "Train a model of the testbed's own, or go on with a training.",
     "models": "List, fetch and find packaged models.",
     "serve": "Serve a scenario to real agents over MCP.",

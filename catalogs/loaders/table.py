@@ -95,6 +95,8 @@ class Table:
             attributes=attributes,
             honest_texts=tuple(self.honest_texts) if any(self.honest_texts) else (),
             rule=rule,
+            file=self.file,
+            lines=self.seen,
         )
 
     def _store(

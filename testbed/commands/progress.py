@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -56,3 +56,21 @@ def watching(name: str) -> Iterator[Events]:
 
 def _short(trial: Trial) -> str:
     return "".join(char for char in trial.key.removeprefix("attack/") if char.isprintable())[:40]
+
+
+@contextmanager
+def counting(name: str, what: str) -> Iterator[Callable[[int, int], None]]:
+    """One bar that is told how many of how many are done; `what` they are."""
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(what),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+    task = bar.add_task(name, total=None)
+    with bar:
+        yield lambda done, total: bar.update(task, completed=done, total=total)

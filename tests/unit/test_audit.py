@@ -1,0 +1,234 @@
+"""`testbed audit`: detectors' verdicts, fields left out, JSON, SARIF and exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from testbed.audit import Limits, audit, sarif
+from testbed.audit.masking import draw
+from testbed.catalog import Catalog
+from testbed.cli import main
+from testbed.environment import Environment
+from testbed.errors import UserError
+from testbed.protocols import StagePlugin, Verdict
+from testbed.registry import Registry, installed
+from testbed.stack import Node, Stack
+from testbed.types import Item, Listing, Request, Slate
+
+THINGS = ("lamp", "chair", "kettle", "tent", "scarf", "radio", "spade", "drum")
+Ask = Callable[..., Result]
+
+
+class Counter(StagePlugin):
+    """Flag listings with many words; ranks nothing."""
+
+    most: int = 12
+
+    def build(self, catalog: Catalog, env: Environment) -> Counting:
+        return Counting(self.most)
+
+
+class Counting:
+    def __init__(self, most: int) -> None:
+        self.most = most
+
+    def __call__(self, context: Any, *inputs: Slate) -> Slate:
+        return inputs[0]
+
+    def verdicts(self, listings: Sequence[Listing]) -> list[Verdict]:
+        counts = [sum(len(text.split()) for text in one.fields.values()) for one in listings]
+        return [Verdict(count, self.most, count > self.most, f"{count} words") for count in counts]
+
+
+def registry() -> Registry:
+    return installed().extended(stages={"counter": Counter})
+
+
+def items() -> list[dict[str, Any]]:
+    """Eight honest things and one whose text speaks of all of them."""
+    found: list[dict[str, Any]] = [
+        {"id": thing, "fields": {"Name": f"Model {number}", "Text": f"A fine {thing}"}}
+        for number, thing in enumerate(THINGS)
+    ]
+    stuffed = " ".join(f"{thing} {thing} {thing}" for thing in THINGS)
+    return [*found, {"id": "cheat", "fields": {"Name": "Cheat", "Text": f"Thing {stuffed}"}}]
+
+
+@pytest.fixture
+def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
+    """Call `testbed audit` in a folder that holds a catalog file."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(importlib.import_module("testbed.scenario.load"), "installed", registry)
+    Path("shop.jsonl").write_text("".join(json.dumps(one) + "\n" for one in items()))
+    lines = [{"id": f"q-{thing}", "text": f"I want a {thing} in blue"} for thing in THINGS]
+    Path("asked.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
+    return lambda *arguments: CliRunner().invoke(main, ["audit", *map(str, arguments)])
+
+
+CATALOG = ("--catalog", "{use: jsonl, path: shop.jsonl, requests: asked.jsonl}")
+BM25 = (*CATALOG, "--stack", "bm25", "--rank-jump", "1")
+
+
+def stack() -> Stack:
+    from retrievers.bm25 import BM25
+
+    catalog = Catalog.of(
+        (Item(one["id"], one["fields"]) for one in items()),
+        requests=[Request(f"q-{thing}", f"I want a {thing} in blue") for thing in THINGS],
+    )
+    return Stack(catalog, [Node("bm25", BM25().build(catalog, Environment()))])
+
+
+def test_leaving_a_field_out_finds_the_text_that_wins_whatever_is_asked() -> None:
+    found = audit(stack(), {}, Limits(jump=1))
+    assert [(one.item, one.field, one.rule) for one in found.findings] == [("cheat", "Text", "masked-field")]
+    by_field = {effect.field: effect for effect in found.listings[-1].fields}
+    assert by_field["Text"].pairs == len(THINGS)
+    assert by_field["Text"].fell >= len(THINGS) - 1, (
+        "among listings without a word of the request, ids decide"
+    )
+    assert by_field["Name"].fell == 0
+    honest = {effect.field: effect for effect in found.listings[0].fields}
+    assert 0 < honest["Text"].fell <= 2, "an honest text counts where it is what was asked for"
+
+
+def test_a_larger_jump_or_share_is_asked_for() -> None:
+    lost = {one.field: one for one in audit(stack(), {}, Limits(jump=1)).listings[-1].fields}["Text"].lost
+    assert not audit(stack(), {}, Limits(jump=math.floor(lost) + 1)).findings
+    assert audit(stack(), {}, Limits(jump=1, requests=3)).requests == 3
+
+
+def test_requests_are_drawn_by_the_catalog() -> None:
+    catalog = stack().catalog
+    assert draw(catalog, 3) == draw(catalog, 3)
+    assert draw(catalog, None) == catalog.requests
+
+
+def test_detectors_judge_by_their_threshold_or_by_the_one_given() -> None:
+    detectors = {"counter": Counting(12)}
+    found = audit(stack(), detectors, Limits(jump=99))
+    assert [(one.item, one.rule, one.level) for one in found.findings] == [
+        ("cheat", "detector/counter", "error")
+    ]
+    assert not audit(stack(), detectors, Limits({"counter": 1000}, jump=99)).findings
+    assert len(audit(stack(), detectors, Limits({"": 1}, jump=99)).findings) == len(THINGS) + 1
+    with pytest.raises(UserError, match=r"no detector 'countre'.*did you mean 'counter'"):
+        audit(stack(), detectors, Limits({"countre": 1}))
+    with pytest.raises(UserError, match="has no item 'chaet'; did you mean 'cheat'"):
+        audit(stack(), detectors, items=["chaet"])
+
+
+def test_the_command_tells_what_it_found_and_exits_with_3(ask: Ask) -> None:
+    result = ask(*BM25, "--detect", "counter")
+    assert result.exit_code == 3, result.output
+    assert "error: cheat: counter scores 26, above 12 (26 words) [detector/counter]" in result.stdout
+    assert "[masked-field]" in result.stdout
+    assert "1 of 9 listings look manipulated (8 requests, 1 orders each)" in result.stdout
+
+
+def test_nothing_found_is_exit_code_0(ask: Ask) -> None:
+    result = ask(*BM25, "--item", "lamp", "--item", "tent")
+    assert (result.exit_code, "0 of 2 listings" in result.stdout) == (0, True), result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "name a SCENARIO, or --catalog with --stack or --detect"),
+        (CATALOG, "name a SCENARIO, or --catalog"),
+        ((*CATALOG, "--stack", "bm52"), "did you mean 'bm25'?"),
+        ((*CATALOG, "--stack", "bm25", "--detect", "bm25"), "'bm25' is no detector"),
+        ((*BM25, "--threshold", "counter=high"), "'high' is not a number"),
+        ((*BM25, "--share", "0"), "0 is not in the range"),
+        (("no-such.yaml",), "no such scenario file"),
+    ],
+)
+def test_bad_usage_is_exit_code_2(ask: Ask, arguments: tuple[str, ...], message: str) -> None:
+    result = ask(*arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_json_has_every_listing_with_its_verdict(ask: Ask) -> None:
+    result = ask(*BM25, "--detect", "{use: counter, most: 5}", "--json")
+    found = json.loads(result.stdout)
+    assert (found["schema"], found["stack"], found["detectors"]) == (1, ["bm25"], ["counter"])
+    assert [one["item"] for one in found["listings"]] == [*THINGS, "cheat"]
+    cheat = found["listings"][-1]
+    assert (cheat["verdict"], cheat["line"]) == ("suspicious", 9)
+    assert cheat["detectors"]["counter"] == {
+        "score": 26,
+        "threshold": 5,
+        "flagged": True,
+        "note": "26 words",
+    }
+    assert found["findings"] == sum(len(one["findings"]) for one in found["listings"]) == 2
+
+
+def test_detectors_alone_need_no_stack(ask: Ask) -> None:
+    result = ask(*CATALOG, "--detect", "counter", "--json")
+    found = json.loads(result.stdout)
+    assert (result.exit_code, found["detectors"], found["findings"]) == (3, ["counter"], 1)
+
+
+def test_a_scenario_file_is_audited_as_it_is(ask: Ask) -> None:
+    Path("shop.yaml").write_text(
+        "version: 1\nname: shop\ncatalog: {use: jsonl, path: shop.jsonl, requests: asked.jsonl}\n"
+        "stack: [{use: counter}, {use: bm25}]\n"
+    )
+    result = ask("shop.yaml", "--json", "--threshold", "99")
+    found = json.loads(result.stdout)
+    assert (found["stack"], found["detectors"]) == (["counter", "bm25"], ["counter"])
+    assert not [one for one in found["listings"] if one["detectors"]["counter"]["flagged"]]
+
+
+def test_sarif_keeps_to_the_schema(ask: Ask) -> None:
+    """The essential constraints of the schema of SARIF 2.1.0, by hand: there is no network to fetch it."""
+    ask(*BM25, "--detect", "counter", "--sarif", "found.sarif")
+    log = json.loads(Path("found.sarif").read_text())
+    assert set(log) == {"$schema", "version", "runs"}
+    assert log["version"] == "2.1.0"
+    assert log["$schema"].endswith("sarif-schema-2.1.0.json")
+    (run,) = log["runs"]
+    driver = run["tool"]["driver"]
+    assert driver["name"]
+    assert driver["version"]
+    assert run["columnKind"] in ("utf16CodeUnits", "unicodeCodePoints")
+    rules = driver["rules"]
+    assert len({rule["id"] for rule in rules}) == len(rules) == 2
+    for rule in rules:
+        assert rule["shortDescription"]["text"]
+        assert rule["defaultConfiguration"]["level"] in ("none", "note", "warning", "error")
+    assert len(run["results"]) == 2
+    for one in run["results"]:
+        assert rules[one["ruleIndex"]]["id"] == one["ruleId"]
+        assert one["level"] in ("none", "note", "warning", "error")
+        assert one["message"]["text"].startswith("cheat: ")
+        assert all(isinstance(text, str) for text in one["partialFingerprints"].values())
+        (location,) = one["locations"]
+        place = location["physicalLocation"]
+        assert place["artifactLocation"]["uri"] == "shop.jsonl"
+        assert place["region"] == {"startLine": 9}
+        (logical,) = location["logicalLocations"]
+        assert logical["fullyQualifiedName"].split("/")[0] == "cheat"
+    assert len({one["partialFingerprints"]["listing/v1"] for one in run["results"]}) == 2
+
+
+def test_a_catalog_without_a_file_has_logical_places_only() -> None:
+    log = sarif(audit(stack(), {}, Limits(jump=1)))
+    (one,) = log["runs"][0]["results"]
+    assert list(one["locations"][0]) == ["logicalLocations"]
+    assert one["locations"][0]["logicalLocations"][0] == {
+        "name": "Text",
+        "fullyQualifiedName": "cheat/Text",
+        "kind": "member",
+    }
+    json.dumps(log, allow_nan=False)
