@@ -19,6 +19,7 @@ COMMANDS = {
     "report": "Rebuild the tables and the report of a run.",
     "compare": "Compare runs that share their trials.",
     "audit": "Look for manipulated listings in a catalog.",
+    "registry": "Keep texts that worked, and see whether they still do.",
     "train": "Train a model of the testbed's own, or go on with a training.",
     "models": "List, fetch and find packaged models.",
     "serve": "Serve a scenario to real agents over MCP.",
