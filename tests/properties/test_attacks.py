@@ -8,6 +8,7 @@ from attacks.beam_search import BeamSearch
 from attacks.fixed_text import FixedText
 from attacks.gcg import GCG
 from attacks.hill_climb import HillClimb
+from attacks.hotflip import HotFlip
 from attacks.injection import Injection
 from attacks.ngram_stuffing import NgramStuffing
 from attacks.objectives import Eisl, ExpectedRank, FirstItem, Margin
@@ -16,6 +17,7 @@ from attacks.random_search import RandomSearch
 from attacks.rejection import Rejection
 from attacks.rewrite import Rewrite
 from attacks.tree_search import TreeSearch
+from retrievers.dense import Dense
 from retrievers.llm import LanguageModelRecommender
 from testbed.protocols import AttackPlugin, Objective
 from testbed.stack import Node, Stack
@@ -63,6 +65,8 @@ SMALL = GCG(tokens=4, width=6, top_k=8, finalists=2)
         Rewrite(),
         Rewrite(signal="ranks", styles=("keywords", "simple"), longest=5),
         Injection(signal="scores"),
+        HotFlip(tokens=4, width=3),
+        HotFlip(tokens=3, width=2, position="best", patience=1, banned_words=("a",)),
         Rejection(tokens=2, width=2),
         Rejection(tokens=2, width=2, keep="best", rounds=2, beta=0.1),
         TreeSearch(tokens=4, branch=2),
@@ -101,6 +105,13 @@ SEARCHES = [
     HillClimb(length=3, width=6, finalists=2),
     BeamSearch(tokens=3, beam=2, width=6, finalists=2),
 ]
+
+
+def test_on_a_dense_retriever() -> None:
+    catalog = toy_catalog()
+    stack = Stack(catalog, [Node("dense", Dense(k=6).build(catalog, ToyEnvironment()))])
+    plugin = HotFlip(tokens=2, width=3, initial="steel")
+    check_attack(plugin, stack=stack, target=Target("trek", "Description"), steps=2, examples=4)
 
 
 @pytest.mark.parametrize("reading", ["likelihood", "pointwise"])

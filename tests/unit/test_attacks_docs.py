@@ -12,6 +12,7 @@ import torch
 from attacks.beam_search import BeamSearch
 from attacks.gcg import GCG
 from attacks.hill_climb import HillClimb
+from attacks.hotflip import HotFlip
 from attacks.injection import Injection
 from attacks.ngram_stuffing import NgramStuffing
 from attacks.profile_pollution import ProfilePollution
@@ -49,6 +50,7 @@ def _own(kind: str, name: str) -> bool:
         ("injection", Injection()),
         ("rejection", Rejection()),
         ("tree_search", TreeSearch()),
+        ("hotflip", HotFlip()),
     ],
 )
 def test_queries_a_step(name: str, plugin: AttackPlugin) -> None:
