@@ -17,6 +17,7 @@ from attacks.random_search import RandomSearch
 from attacks.rejection import Rejection
 from attacks.rewrite import Rewrite
 from attacks.tree_search import TreeSearch
+from attacks.undetected import Undetected
 from retrievers.dense import Dense
 from retrievers.llm import LanguageModelRecommender
 from testbed.protocols import AttackPlugin, Objective
@@ -71,6 +72,11 @@ SMALL = GCG(tokens=4, width=6, top_k=8, finalists=2)
         Rejection(tokens=2, width=2, keep="best", rounds=2, beta=0.1),
         TreeSearch(tokens=4, branch=2),
         TreeSearch(tokens=2, branch=2, stride=3, choose="best_first", backup="mean"),
+        Undetected(over=BeamSearch(tokens=2, beam=1, width=3, finalists=2), nll=4.0),
+        Undetected(over=HillClimb(length=3, width=4, finalists=2), odd_words=0.2),
+        Undetected(over=RandomSearch(length=2, width=2)),
+        Undetected(over=FixedText(text="best in class"), odd_words=0.1),
+        Undetected(over=HotFlip(tokens=2, width=2)),
         ToyAttack(),
         ProfilePollution(),
         ProfilePollution(items=3, choose="preceding", gap=2),
