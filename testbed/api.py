@@ -15,6 +15,7 @@ from testbed.store import REPORT, TRIALS, RunDirectory
 if TYPE_CHECKING:
     from testbed.runner import Events
     from testbed.scenario import Scenario
+    from testbed.workers import Executor
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ def run(
     *,
     scenario_text: str | None = None,
     jobs: int = 1,
+    executor: Executor = "processes",
     limit: int | None = None,
     restart: bool = False,
     retry_failed: bool = False,
@@ -66,7 +68,8 @@ def run(
 ) -> Result:
     """Run a scenario (or the rest of it) and write its records, tables and report.
 
-    `out`: run directory, see `run_folder`. `restart` begins anew, `retry_failed` does failed attacks again.
+    `out`: run directory, see `run_folder`. `executor`: where `jobs` workers are, `processes` or `ray`. `restart`
+    begins anew, `retry_failed` does failed attacks again.
     UserError for faults of the user's; a fault inside an attack is recorded and named in `Result.failed`.
     """
     path = Path(out) if out is not None else run_folder(scenario, limit)
@@ -75,6 +78,7 @@ def run(
         path,
         scenario_text=scenario_text,
         jobs=jobs,
+        executor=executor,
         limit=limit,
         restart=restart,
         retry_failed=retry_failed,

@@ -13,7 +13,7 @@ from testbed.plan import AttackTrial, EvaluationTrial, Trial
 from testbed.records import AttackRecord, Record
 from testbed.resume import failures, forget_failed, is_complete, put_in_order, refuse_another, refuse_changes
 from testbed.store import RunDirectory
-from testbed.workers import Done, Tell, perform_all
+from testbed.workers import Done, Executor, Tell, perform_all
 from testbed.world import World, build
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def run(
     *,
     scenario_text: str | None = None,
     jobs: int = 1,
+    executor: Executor = "processes",
     limit: int | None = None,
     restart: bool = False,
     retry_failed: bool = False,
@@ -51,8 +52,9 @@ def run(
 ) -> Summary:
     """Run what is not there yet and return the directory.
 
-    `where`: the run directory; one that holds another scenario is refused (UserError). `jobs`: processes,
-    each with its own copy of the models; the records are the same whatever their number. `restart` forgets
+    `where`: the run directory; one that holds another scenario is refused (UserError). `jobs`: workers
+    of the `executor` (processes, or Ray), each with its own copy of the models; the records are the same whatever
+    their number and place. `restart` forgets
     what is there, `retry_failed` only what ended in an error; with an attack all that was measured of its target.
     """
     directory = RunDirectory(where)
@@ -70,7 +72,7 @@ def run(
             if is_complete(scenario, limit, records):
                 return Summary(directory, failures(records))
         text = scenario_text if scenario_text is not None else scenario.to_yaml()
-        return _run(scenario, directory, before, text, jobs, limit, argv, events or Events())
+        return _run(scenario, directory, before, text, (jobs, executor), limit, argv, events or Events())
 
 
 def _run(
@@ -78,7 +80,7 @@ def _run(
     directory: RunDirectory,
     before: Mapping[str, Any] | None,
     scenario_text: str,
-    jobs: int,
+    workers: tuple[int, Executor],
     limit: int | None,
     argv: Sequence[str],
     events: Events,
@@ -93,7 +95,7 @@ def _run(
     directory.prepare(scenario_text)
     directory.write_manifest(manifest)
     try:
-        records = _work(world, directory, jobs, limit, events)
+        records = _work(world, directory, workers, limit, events)
     except (KeyboardInterrupt, StopRun):
         directory.write_manifest({**manifest, "state": "interrupted"})
         raise
@@ -107,7 +109,7 @@ def _run(
 
 
 def _work(
-    world: World, directory: RunDirectory, jobs: int, limit: int | None, events: Events
+    world: World, directory: RunDirectory, workers: tuple[int, Executor], limit: int | None, events: Events
 ) -> list[Record]:
     """Do what is missing, attacks before what is measured of them; all records, old and new."""
     records: list[Record] = list(directory.recover())
@@ -118,7 +120,7 @@ def _work(
     for kind in (AttackTrial, EvaluationTrial):
         found = {record.key: record for record in records if isinstance(record, AttackRecord)}
         chosen = [trial for trial in todo if isinstance(trial, kind)]
-        for done in perform_all(world, chosen, found, jobs, limit, events.step):
+        for done in perform_all(world, chosen, found, workers[0], limit, events.step, workers[1]):
             fresh = [record for record in done.records if record.key not in known]
             if done.trace and isinstance(done.trial, AttackTrial):
                 directory.write_trace(

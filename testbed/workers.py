@@ -1,4 +1,4 @@
-"""Where trials are performed: in this process, or in several that each build their own world."""
+"""Where trials are performed: in this process, or in several workers that each build their own world."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from functools import partial
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.queues import Queue
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from testbed.language.precision import get_threads, set_threads
 from testbed.plan import AttackTrial, Trial
@@ -41,10 +41,29 @@ class Done:
     seconds: float
 
 
+Executor = Literal["processes", "ray"]
+EXECUTORS: tuple[Executor, ...] = ("processes", "ray")
+
+
 def perform_all(
-    world: World, trials: Sequence[Trial], found: Found, jobs: int, limit: int | None, tell: Tell
+    world: World,
+    trials: Sequence[Trial],
+    found: Found,
+    jobs: int,
+    limit: int | None,
+    tell: Tell,
+    executor: Executor = "processes",
 ) -> Iterator[Done]:
-    """What the trials gave, in their order. `jobs`: processes, each of which builds its own world."""
+    """What the trials gave, in their order. `jobs`: workers, each of which builds its own world.
+
+    `executor`: where they are, processes of this machine or a Ray cluster, whose workers do not tell of their steps.
+    One job of `processes` is this process itself.
+    """
+    if executor == "ray" and trials:
+        from testbed.on_ray import perform_on_ray
+
+        yield from perform_on_ray(world, trials, found, jobs, limit)
+        return
     if jobs <= 1 or len(trials) <= 1:
         for trial in trials:
             yield perform(world, trial, found, partial(tell, trial))

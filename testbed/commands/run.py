@@ -15,6 +15,7 @@ from testbed.errors import UserError, visible
 if TYPE_CHECKING:
     from testbed.api import Result
     from testbed.scenario import Scenario
+    from testbed.workers import Executor
 
 INTERRUPTED = 130
 
@@ -27,9 +28,16 @@ INTERRUPTED = 130
 @click.option(
     "--seed", "seeds", type=click.IntRange(min=0), multiple=True, help="Attack seed; may be repeated."
 )
-@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Workers.")
+@click.option(
+    "--executor",
+    type=click.Choice(["processes", "ray"]),
+    default="processes",
+    show_default=True,
+    help="Where the workers are; ray: on the cluster of RAY_ADDRESS, or one of this machine's.",
+)
 @click.option("--device", help="cpu, cuda, cuda:1, mps or auto.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads of each process.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads of each worker.")
 @click.option("--dry-run", is_flag=True, help="Count trials and estimate the cost; run nothing.")
 @click.option("--restart", is_flag=True, help="Forget what an earlier run with this scenario has done.")
 @click.option("--retry-failed", is_flag=True, help="Do again what ended in an error.")
@@ -48,6 +56,7 @@ def command(
     limit: int | None,
     seeds: tuple[int, ...],
     jobs: int,
+    executor: Executor,
     device: str | None,
     threads: int | None,
     dry_run: bool,
@@ -80,6 +89,7 @@ def command(
                 where,
                 scenario_text=scenario.read_text(encoding="utf-8"),
                 jobs=jobs,
+                executor=executor,
                 limit=limit,
                 restart=restart,
                 retry_failed=retry_failed,
