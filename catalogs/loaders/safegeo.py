@@ -6,6 +6,7 @@ Data: QianfengWen/SafeGEO, CC BY 4.0. An outside check of victims: nothing of it
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -13,6 +14,7 @@ from pydantic import Field
 from catalogs.loaders.faults import Faults, hint
 from catalogs.loaders.lines import label
 from catalogs.loaders.parquet import Rows, json_cell, parquet_rows
+from catalogs.loaders.safegeo_sources import Packet, packets
 from catalogs.loaders.texts import LONGEST_FIELD, id_fault, name_key, text_fault
 from testbed import orders
 from testbed.catalog import Catalog
@@ -49,6 +51,10 @@ class SafeGeo(CatalogPlugin):
     """The authors' split of the requests; all when left out."""
     limit: Annotated[int, Field(ge=1)] | None = None
     """Requests of each vertical, the first ones; all when left out."""
+    sources: bool = False
+    """Whether listings show, in the field Sources, what the source documents without an attack say of a product, in
+    place of its attributes, and requests the words that an agent is given, which leave the constraints out. Only for
+    verticals with `visible_` and `labels_` files."""
 
     def load(self) -> Catalog:
         """Read the folder. Raises `CatalogError` with every fault, as `file: row N: column: what`.
@@ -68,16 +74,26 @@ class SafeGeo(CatalogPlugin):
         for line, row in rosters:
             if row["query_id"] in chosen:
                 offered.setdefault(row["query_id"], []).append((line, row))
-        reader = _Reader(faults, label(needs.source), label(rosters.source))
+        verticals = dict.fromkeys(row["vertical"] for _, row in chosen.values()) if self.sources else {}
+        shown_to = {
+            query: one for name in verticals for query, one in packets(self.path, name, faults).items()
+        }
+        reader = _Reader(faults, label(needs.source), label(rosters.source), shown_to)
         for query, (line, row) in chosen.items():
-            for what, where in ((wishes, needs.source), (offered, rosters.source)):
+            tables: list[tuple[Mapping[str, object], Path]] = [
+                (wishes, needs.source),
+                (offered, rosters.source),
+            ]
+            if self.sources:
+                tables.append((shown_to, self.path / f"visible_{row['vertical']}.parquet"))
+            for what, where in tables:
                 if query not in what:
                     faults.add(label(where), None, f"query_id: there is nothing for {shown(query)}")
             if fault := id_fault(query):
                 faults.add(label(targets.source), line, f"query_id: {fault}")
             if fault := text_fault(row["user_query"], LONGEST_FIELD):
                 faults.add(label(targets.source), line, f"user_query: it {fault}")
-            if query in wishes and query in offered:
+            if all(query in what for what, _ in tables):
                 reader.add(row, *wishes[query], offered[query])
         faults.stop()
         return Catalog.of(
@@ -119,8 +135,8 @@ class SafeGeo(CatalogPlugin):
 class _Reader:
     """Gathers items, requests and judgements; what is wrong goes to the faults."""
 
-    def __init__(self, faults: Faults, needs: str, rosters: str) -> None:
-        self.faults, self.needs, self.rosters = faults, needs, rosters
+    def __init__(self, faults: Faults, needs: str, rosters: str, packets: Mapping[str, Packet]) -> None:
+        self.faults, self.needs, self.rosters, self.packets = faults, needs, rosters, packets
         self.items: list[Item] = []
         self.requests: list[Request] = []
         self.judgements: dict[str, dict[str, int]] = {}
@@ -138,6 +154,8 @@ class _Reader:
         soft = self._wishes(line, need, "soft_preferences")
         if hard is None or soft is None:
             return
+        query = asked["query_id"]
+        packet = self.packets.get(query)
         constraints = tuple(Constraint(w["attribute_key"], "==", w["required_value"]) for w in hard)
         names: set[str] = set()
         grades: dict[str, int] = {}
@@ -149,12 +167,19 @@ class _Reader:
             candidates.append(row["item_id"])
             grades[row["item_id"]] = round(100 * row["verified_utility_score"])
             fields = {"Name": row["name"], "Category": asked["vertical"].replace("_", " ")}
-            self.items.append(Item(row["item_id"], {**fields, **displayed(facts, hard, soft)}, facts))
-        query = asked["query_id"]
+            more = displayed(facts, hard, soft)
+            if packet is not None:
+                more = {"Sources": packet.texts.get(row["item_id"], "")}
+            self.items.append(Item(row["item_id"], {**fields, **more}, facts))
         self.judgements[query] = {item: value for item, value in grades.items() if value}
         candidates.sort(key=lambda item: orders.key(0, item))
         self.requests.append(
-            Request(query, asked["user_query"], constraints=constraints, candidates=tuple(candidates))
+            Request(
+                query,
+                packet.question if packet else asked["user_query"],
+                constraints=constraints,
+                candidates=tuple(candidates),
+            )
         )
 
     def _wishes(self, line: int, row: Mapping[str, Any], column: str, *more: str) -> Wishes | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars
 import pytest
-from safegeo_folder import ROSTER, tables, write
+from safegeo_folder import FILLER, ROSTER, tables, write, write_packets
 
 from catalogs.loaders import SafeGeo
 from testbed.errors import CatalogError
@@ -64,6 +64,34 @@ def test_a_part_of_it(tmp_path: Path) -> None:
     assert ids == ["rain_coat-0", "rain_coat-1"]
     ids = [one.id for one in SafeGeo(path=tmp_path, split="dev", limit=1).load().requests]
     assert ids == ["day_pack-1", "rain_coat-1"]
+
+
+def packed(folder: Path) -> Path:
+    write(folder)
+    queries = {
+        f"day_pack-{number}": {f"day_pack-{number}_ITEM{place}": f"Pack {place}" for place in range(4)}
+        for number in range(2)
+    }
+    queries["day_pack-0"]["day_pack-0_ITEM3"] = "Pack 1 Pro"
+    return write_packets(folder, "day_pack", queries)
+
+
+def test_listings_of_what_sources_say(tmp_path: Path) -> None:
+    catalog = SafeGeo(path=packed(tmp_path), verticals=("day_pack",), sources=True).load()
+    assert [request.text for request in catalog.requests] == ["Which one?"] * 2
+    assert catalog.fields("day_pack-0_ITEM1") == {
+        "Name": "Pack 1",
+        "Category": "day pack",
+        "Sources": f"Pack 1 has a zip. {FILLER} In brief, Pack 1 is fine.",
+    }
+    assert catalog.fields("day_pack-0_ITEM3")["Sources"].startswith("Pack 1 Pro has a zip.")
+    assert catalog.requests[0].constraints
+    assert catalog.judgements["day_pack-0"]["day_pack-0_ITEM0"] == 93
+
+
+def test_sources_are_not_there_for_every_vertical(tmp_path: Path) -> None:
+    found = message(packed(tmp_path), verticals=("rain_coat",), sources=True)
+    assert found[0].startswith("labels_rain_coat.parquet: no such file")
 
 
 def message(folder: Path, **options: Any) -> list[str]:
