@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from defences.change import Call, Change
 from testbed.protocols import (
     Batched,
     Context,
@@ -35,31 +36,6 @@ from testbed.protocols import (
 )
 from testbed.types import Intervention, Slate, Target, Usage
 from testbed.victim import together
-
-Call = tuple[Context, Slate]
-
-
-class Change:
-    """What a defence does to a question and to the answers. By default nothing."""
-
-    straight: bool = True
-    """Whether a gradient passes by the change; otherwise it is the mean over the changed questions."""
-
-    def copies(self, context: Context, slate: Slate) -> list[Call]:
-        """The questions that are asked instead of one; their contexts do not depend on the slate."""
-        return [(context, slate)]
-
-    def price(self, context: Context, slate: Slate) -> int:
-        """Tokens that the change itself takes."""
-        return 0
-
-    def joined(self, context: Context, slate: Slate, answers: Sequence[Slate]) -> Slate:
-        """One ranking of the slate, from the answers to its copies."""
-        return answers[0]
-
-    def settled(self, probe: Probe, losses: np.ndarray) -> np.ndarray:
-        """Losses of a probe's variants, (variants,), from their means over the copies."""
-        return losses
 
 
 class Through:
@@ -95,8 +71,9 @@ class _Many(Through):
 
 class _Edits(Through):
     def with_edits(self, intervention: Intervention) -> Stage:
-        """The same change in front of the stage with its index edited."""
-        return through(self.stage.with_edits(intervention), self.change)
+        """Stage and change as if made for the edited catalog."""
+        edited = self.stage.with_edits(intervention) if isinstance(self.stage, Editable) else self.stage
+        return through(edited, self.change.with_edits(intervention))
 
 
 class _Prices(Through):
@@ -223,5 +200,7 @@ ABILITIES: tuple[tuple[type, type[Through]], ...] = (
 def through(stage: Stage, change: Change) -> Through:
     """A stage behind a change; it can be asked whatever the stage can be asked."""
     parts = [part for ability, part in ABILITIES if isinstance(stage, ability)]
+    if change.reindexed and _Edits not in parts:
+        parts.append(_Edits)
     made: Through = type("Through", (*parts, Through), {})(stage, change)
     return made

@@ -53,6 +53,10 @@ class Detector(Around):
         """What scores a listing; higher is more suspicious."""
         raise NotImplementedError
 
+    def abroad(self, reader: Reader) -> Reader:
+        """What scores the listings of other catalogs in the calibration."""
+        return reader
+
     def build(self, catalog: Catalog, env: Environment) -> Stage:
         """Calibrate, and make the stage or what stands around another one."""
         from defences.detectors.guard import guarded
@@ -74,7 +78,7 @@ class Detector(Around):
         for name, listings in self.sets(catalog):
             kept = [one for one in listings if name == OWN or not (self.fits and fitted(one))]
             read = [self.seen(one.fields) for one in kept]
-            said = scored(reader, read, env.cache)
+            said = scored(reader if name == OWN else self.abroad(reader), read, env.cache)
             groups[name] = Group(tuple(one.owner for one in kept), tuple(one.score for one in said))
             known |= {tuple(fields.items()): one for fields, one in zip(read, said, strict=True)}
         found = Calibration(self.fpr, groups, OWN)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from defences.through import Call, Change, Through, through
+from defences.change import Call, Change
+from defences.through import Through, through
 from testbed.slope import BEST, WORST, squashed
 from testbed.types import Slate
 

@@ -43,6 +43,10 @@ class Schema(Detector):
         typed = frozenset(name for name, texts in columns if name != catalog.name_field and numbers(texts))
         return Form(self.longest, typed)
 
+    def abroad(self, reader: Reader) -> Reader:
+        """The same without kinds of values, which are those of this catalog."""
+        return Form(self.longest, frozenset())
+
 
 @dataclass(frozen=True)
 class Form:

@@ -72,7 +72,9 @@ class Conversation:
         request = self.results.request(context)
         listings = self.renderer.listings(opened, self.catalog.name_field)
         return [
-            *list_messages(self.options.system, lines, request),
+            *list_messages(
+                self.options.system, lines, self.results.wish(context), self.options.request_template
+            ),
             {"role": "assistant", "content": self._opened([one.item_id for one in opened])},
             {"role": "user", "content": _filled(self.options.reading, listings=listings, request=request)},
         ]

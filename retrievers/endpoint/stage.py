@@ -90,8 +90,7 @@ class ServedRecommender:
         """The conversation up to the answer."""
         products = self.renderer.listings(shown.listings, self.catalog.name_field)
         wish = self.renderer.disarmed(context.request.text)
-        request = self.options.request_template.replace("{request}", wish)
-        return list_messages(self.options.system, products, request)
+        return list_messages(self.options.system, products, wish, self.options.request_template)
 
     def text(self, context: Context, shown: Slate) -> str:
         """The whole prompt as text, for servers that take one."""
@@ -129,7 +128,7 @@ class ServedRecommender:
         note = found.note
         if choice.finish == "length" and found.status != "ok":
             note = f"{note}; cut at {self.options.max_new_tokens} tokens".removeprefix("; ")
-        return Reply(found.ranking, None, found.status, self.usage(answer), note)
+        return Reply(found.ranking, None, found.status, self.usage(answer), note, choice.text)
 
     def usage(self, answer: Answer) -> Usage:
         """What an answer took, the same whether it was kept or asked for; `computed` is less what the server kept."""

@@ -25,7 +25,8 @@ class PromptOptions(StagePlugin):
     system: str = SYSTEM
     """The system message, before the products and the request."""
     request_template: str = "{request}"
-    """The user's message after the products; must hold {request}."""
+    """The user's message after the products; must hold {request}. With {products} in it, the whole message: they stand
+    there, so that the request may come before and after them."""
     field_limit: int | None = Field(default=600, ge=1)
     """Characters of a field that are shown; what is beyond is cut."""
 

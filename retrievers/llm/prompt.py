@@ -57,15 +57,26 @@ def _one_line(text: str) -> str:
     return " ".join(text.splitlines())
 
 
-def list_messages(system: str, products: str, request: str) -> Messages:
-    """The conversation for a listwise recommendation: products first, then what the user wants."""
+def list_messages(system: str, products: str, request: str, template: str = "{request}") -> Messages:
+    """The conversation for a listwise recommendation: products first, then what the user wants.
+
+    A `template` that holds {products} says itself where they stand, so that the request may come on both sides.
+    """
+    told = template if "{products}" in template else f"Products:\n\n{{products}}\n\n{template}"
     return [
         {"role": "system", "content": system},
-        {"role": "user", "content": f"Products:\n\n{products}\n\n{request}"},
+        {"role": "user", "content": _filled(told, products, request)},
     ]
 
 
-def pointwise_messages(system: str, product: str, request: str) -> Messages:
+def pointwise_messages(system: str, product: str, request: str, template: str = "{request}") -> Messages:
     """The conversation that asks about one product alone; the request stands first, shared by all products."""
-    question = f"{request}\n\nProduct:\n\n{product}\n\nDoes this product fit the request? Answer yes or no."
+    told = template if "{products}" in template else f"{template}\n\nProduct:\n\n{{products}}"
+    question = f"{_filled(told, product, request)}\n\nDoes this product fit the request? Answer yes or no."
     return [{"role": "system", "content": system}, {"role": "user", "content": question}]
+
+
+def _filled(template: str, products: str, request: str) -> str:
+    """A template with the request and, once, the products in their places."""
+    before, _, after = template.partition("{products}")
+    return before.replace("{request}", request) + products + after.replace("{request}", request)

@@ -96,15 +96,22 @@ class Recommender:
         products = self.renderer.listings(slate.listings, self.catalog.name_field)
         return as_text(
             self.model.tokenizer,
-            list_messages(self.options.system, products, self.request(context)),
+            list_messages(self.options.system, products, self.wish(context), self.options.request_template),
             self.options.opening,
         )
 
     def request(self, context: Context) -> str:
-        """The user's message."""
-        return self.options.request_template.replace(
-            "{request}", self.renderer.disarmed(context.request.text)
+        """The user's message where no products stand in it."""
+        template = self.options.request_template
+        return (
+            self.wish(context)
+            if "{products}" in template
+            else template.replace("{request}", self.wish(context))
         )
+
+    def wish(self, context: Context) -> str:
+        """What the user wants, as it stands in the prompt."""
+        return self.renderer.disarmed(context.request.text)
 
     def name(self, item_id: str) -> str:
         """The name by which the model has to call an item: the catalog's, whatever the listing says."""
@@ -126,7 +133,8 @@ class Recommender:
                 pointwise_messages(
                     self.options.system,
                     self.renderer.listing(listing.fields, self.catalog.name_field),
-                    self.request(context),
+                    self.wish(context),
+                    self.options.request_template,
                 ),
             )
             for listing in slate
