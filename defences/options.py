@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Sequence
+from typing import Any, Self
 
 from pydantic import model_validator
 
-from testbed.protocols import Access, Charge, StagePlugin
+from testbed.protocols import Access, Charge, Plugin, StagePlugin
 
 
 class Wrapper(StagePlugin):
@@ -68,6 +69,20 @@ class Around(StagePlugin):
         if self.over is not None:
             one_input(self.over)
         return self
+
+
+def as_json(plugin: Plugin, without: Sequence[str] = ()) -> dict[str, Any]:
+    """All options of a plug-in, those of plug-ins in it too, as JSON values."""
+    own = plugin.model_dump(mode="json")
+    inner = {name: getattr(plugin, name) for name in type(plugin).model_fields if name not in without}
+    return {"use": f"{type(plugin).__module__}.{type(plugin).__qualname__}"} | {
+        name: as_json(value)
+        if isinstance(value, Plugin)
+        else [as_json(one) for one in value]
+        if isinstance(value, tuple) and value and isinstance(value[0], Plugin)
+        else own[name]
+        for name, value in inner.items()
+    }
 
 
 def times(charge: Charge | None, count: int) -> Charge | None:

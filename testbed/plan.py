@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from testbed.errors import UserError
 from testbed.orders import slots
@@ -210,8 +210,14 @@ def pool_size(scenario: Scenario, items: int, stack: Sequence[StageChoice] | Non
     stack = scenario.stack if stack is None else stack
     by_name = {stage.name: stage for stage in stack}
     feeders = [by_name[name] for name in stack[-1].inputs if name in by_name]
-    kept = [stage.options.get("k") for stage in feeders]
+    kept = [_kept(stage.options) for stage in feeders]
     return min([items, *(int(k) for k in kept if isinstance(k, int))])
+
+
+def _kept(options: Mapping[str, Any]) -> Any:
+    """How many listings a stage keeps; of a defence around another stage, how many that one keeps."""
+    over = options.get("over")
+    return _kept(over) if isinstance(over, Mapping) and "k" not in options else options.get("k")
 
 
 def _sections(scenario: Scenario) -> dict[str, Split]:

@@ -46,6 +46,8 @@ class Detector(Around):
     """Fields that are read; all of them when left out."""
     calibration: tuple[CatalogPlugin, ...] | None = None
     """Catalogs of honest listings; the training pages of `made_up` when left out."""
+    most: int = Field(default=500, ge=1)
+    """Items of one catalog that are honest listings; drawn by their ids where there are more."""
     own: bool = True
     """Whether the catalog's own listings belong to the honest ones. Not where it may have been tampered with."""
 
@@ -91,8 +93,10 @@ class Detector(Around):
         from defences.detectors.honest import honest, made_up
 
         others = (made_up(),) if self.calibration is None else self.calibration
-        found = [(OWN, honest(catalog, OWN))] if self.own else []
-        return found + [(str(place), honest(one.load(), str(place))) for place, one in enumerate(others)]
+        found = [(OWN, honest(catalog, OWN, self.most))] if self.own else []
+        return found + [
+            (str(place), honest(one.load(), str(place), self.most)) for place, one in enumerate(others)
+        ]
 
     def seen(self, fields: Mapping[str, str]) -> dict[str, str]:
         """The fields that are read."""

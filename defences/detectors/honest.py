@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from testbed.catalog import Catalog
     from testbed.protocols import CatalogPlugin
 
-MOST = 500
-"""Items of one catalog that are looked at."""
-
 
 @dataclass(frozen=True, slots=True)
 class Honest:
@@ -25,7 +22,7 @@ class Honest:
     fields: Mapping[str, str]
 
 
-def honest(catalog: Catalog, group: str, most: int = MOST) -> list[Honest]:
+def honest(catalog: Catalog, group: str, most: int) -> list[Honest]:
     """Listings as the catalog has them, and once more with their honest text behind the longest field.
 
     Of a larger catalog `most` items, drawn by their ids.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 Fields = Mapping[str, str]
 
@@ -35,18 +35,23 @@ class Reader(Protocol):
 
 def scored(reader: Reader, listings: Sequence[Fields], cache: Path) -> list[Suspicion]:
     """What a reader says of listings, once per machine: kept in the cache folder by a hash of all of it."""
-    digest = hashlib.blake2b(digest_size=16)
-    digest.update(json.dumps([reader.fingerprint, [list(one.items()) for one in listings]]).encode())
-    place = cache / "defences" / f"{digest.hexdigest()}.json"
+    key = json.dumps([reader.fingerprint, [list(one.items()) for one in listings]])
+    found = kept(key, cache, lambda: [list(one) for one in reader(listings)])
+    return [Suspicion(float(score), str(note), int(tokens)) for score, note, tokens in found]
+
+
+def kept(key: str, cache: Path, make: Callable[[], list[Any]]) -> list[Any]:
+    """What `make` returns, JSON values; made once per machine and kept in the cache folder by a hash of the key."""
+    place = cache / "defences" / f"{hashlib.blake2b(key.encode(), digest_size=16).hexdigest()}.json"
     try:
-        found = json.loads(place.read_text("utf-8"))
-        return [Suspicion(float(score), str(note), int(tokens)) for score, note, tokens in found]
-    except (OSError, ValueError, TypeError):
+        found: list[Any] = json.loads(place.read_text("utf-8"))
+        return found
+    except (OSError, ValueError):
         pass
-    made = reader(listings)
+    made = make()
     place.parent.mkdir(parents=True, exist_ok=True)
     part = place.with_suffix(f".{os.getpid()}.part")
-    part.write_text(json.dumps([list(one) for one in made]), "utf-8")
+    part.write_text(json.dumps(made), "utf-8")
     part.replace(place)
     return made
 
