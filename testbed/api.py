@@ -100,5 +100,5 @@ def derive(path: str | Path) -> dict[str, Any]:
 
     RunDirectory.open(path)
     tables = write_tables(path)
-    write_report(path)
+    write_report(path, tables)
     return tables

@@ -22,11 +22,22 @@ def command(scenario: Path, settings: tuple[str, ...], as_json: bool) -> None:
 
     Faults are printed as `file:line:column: path: message` and the exit code is 2.
     """
+    from testbed.cube.load import is_cube, load_cube
     from testbed.errors import UserError
     from testbed.scenario import load
     from testbed.world import load_catalog
 
     try:
+        if is_cube(scenario):
+            cube = load_cube(scenario, overrides(settings))
+            for cell in cube.cells:
+                load_catalog(cell.scenario)
+            if as_json:
+                told = {"ok": True, "name": cube.name, "hash": cube.hash, "cells": len(cube.cells)}
+                print_json({"schema": 1, **told, "faults": []})
+            else:
+                click.echo(f"{scenario}: fine ({cube.name}, {cube.hash}; a cube of {len(cube.cells)} cells)")
+            return
         experiment = load(scenario, overrides(settings))
         catalog = load_catalog(experiment)
     except UserError as error:

@@ -18,10 +18,19 @@ from testbed.errors import visible
 @click.option("--all", "everything", is_flag=True, help="All measures, not only the first run's scenario's.")
 @AS_JSON
 def command(runs: tuple[Path, ...], measures: tuple[str, ...], everything: bool, as_json: bool) -> None:
-    """Compare RUNS with the first of them: differences with intervals, paired by request and order."""
+    """Compare RUNS with the first of them: differences with intervals, paired by request and order.
+
+    The directory of a cube alone: its cells side by side.
+    """
     from testbed.compare import compare
+    from testbed.cube import is_cube_run
     from testbed.store import RunDirectory
 
+    if len(runs) == 1 and is_cube_run(runs[0]):
+        from testbed.commands.show import show_cube
+
+        show_cube(runs[0], as_json)
+        return
     opened = [RunDirectory.open(path) for path in runs]
     found = compare(runs, measures=measures)
     if as_json:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from testbed.errors import UserError, visible
 
 if TYPE_CHECKING:
     from testbed.api import Result
+    from testbed.cube import Cube
+    from testbed.runner import Events
     from testbed.scenario import Scenario
     from testbed.workers import Executor
 
@@ -65,16 +68,30 @@ def command(
     gates: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Run SCENARIO, or go on where an interrupted run stopped.
+    """Run SCENARIO (or a cube of them), or go on where an interrupted run stopped.
 
     The records, tables and the report go to the run directory. Running a finished scenario again only
     rebuilds what is derived.
     """
+    from testbed.cube.load import is_cube
     from testbed.gate import evaluate, parse
     from testbed.scenario import load
 
     conditions = [parse(gate) for gate in gates]
-    experiment = load(scenario, overrides(settings, seeds, device, threads))
+    changes = overrides(settings, seeds, device, threads)
+    if is_cube(scenario):
+        if conditions:
+            raise click.UsageError("--fail-if is for a scenario; a cube has a cell for every answer")
+        how = {
+            "limit": limit,
+            "jobs": jobs,
+            "executor": executor,
+            "restart": restart,
+            "retry_failed": retry_failed,
+        }
+        _run_cube(scenario, changes, out, dry_run, as_json, how)
+        return
+    experiment = load(scenario, changes)
     if dry_run:
         _estimate(experiment, limit, as_json)
         return
@@ -112,6 +129,69 @@ def command(
     for problem in unclear:
         click.echo(str(problem), err=True)
     raise SystemExit(2 if unclear else 3 if crossed else 1 if result.failed else 0)
+
+
+def _run_cube(
+    file: Path,
+    changes: Sequence[str],
+    out: Path | None,
+    dry_run: bool,
+    as_json: bool,
+    how: Mapping[str, Any],
+) -> None:
+    """All cells, one after another; the same exit codes as a single scenario."""
+    from testbed.commands.progress import watching
+    from testbed.cube import Cell, load_cube, run_cube
+    from testbed.cube.text import lines_of
+
+    cube = load_cube(file, changes)
+    if dry_run:
+        _estimate_cube(cube, how["limit"], as_json)
+        return
+    where = out or Path("runs") / (cube.folder + (f"-limit{how['limit']}" if how["limit"] else ""))
+    try:
+        with ExitStack() as bars:
+
+            def events(cell: Cell, number: int) -> Events:
+                bars.pop_all().close()
+                title = f"{number + 1}/{len(cube.cells)} {' '.join(cell.place.values())}"
+                return bars.enter_context(watching(title))
+
+            text = file.read_text(encoding="utf-8")
+            result = run_cube(cube, where, text=text, argv=sys.argv[1:], events=events, **how)
+    except KeyboardInterrupt:
+        click.echo(f"interrupted; the same command goes on from {where}", err=True)
+        raise SystemExit(INTERRUPTED) from None
+    if as_json:
+        paths = {"run": str(result.path), "report": str(result.report)}
+        print_json({"schema": 1, **paths, "failed": list(result.failed), "tables": result.tables})
+    else:
+        for line in lines_of(result.tables):
+            click.echo(line)
+        click.echo(f"report: {result.report}")
+    for key in result.failed:
+        click.echo(f"failed: {visible(key)}", err=True)
+    raise SystemExit(1 if result.failed else 0)
+
+
+def _estimate_cube(cube: Cube, limit: int | None, as_json: bool) -> None:
+    from testbed.estimate import estimate
+
+    found = [{"place": dict(cell.place), **estimate(cell.scenario, limit)} for cell in cube.cells]
+    total: dict[str, float | None] = {}
+    for key in ("attack_trials", "evaluation_trials", "rankings", "attack_queries"):
+        values = [one[key] for one in found]
+        total[key] = None if None in values else sum(values)
+    if as_json:
+        print_json({"schema": 1, "cells": found, "total": total})
+        return
+    for one in found:
+        queries = "?" if one["attack_queries"] is None else f"{one['attack_queries']:,}"
+        click.echo(
+            f"{' '.join(one['place'].values()):<50} {one['rankings']:>8,} rankings {queries:>10} queries"
+        )
+    for key, value in total.items():
+        click.echo(f"{key.replace('_', ' '):>24}  {value if value is not None else 'not known beforehand'}")
 
 
 def _estimate(experiment: Scenario, limit: int | None, as_json: bool) -> None:

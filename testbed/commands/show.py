@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from testbed.protocols import Plugin
     from testbed.store import RunDirectory
 
-KINDS = ("stages", "attacks", "objectives", "catalogs", "trainers")
+KINDS = ("stages", "attacks", "objectives", "catalogs", "trainers", "observers")
 
 
 @click.command("show")
@@ -29,8 +29,14 @@ def command(what: str, everything: bool, as_json: bool) -> None:
 
     A name may have its kind before it: `gcg` or `attacks/gcg`, `lift@1` or `measures/lift@1`.
     """
+    from testbed.cube import is_cube, is_cube_run
+
     path = Path(what)
-    if path.is_dir():
+    if is_cube_run(path):
+        show_cube(path, as_json)
+    elif is_cube(path):
+        _show_cube_file(path, as_json)
+    elif path.is_dir():
         _show_run(path, everything, as_json)
     elif path.is_file():
         _show_scenario(path, as_json)
@@ -67,6 +73,33 @@ def _show_run(path: Path, everything: bool, as_json: bool) -> None:
                 f"{visible(row['against'] or ''):<14} {row['estimate']:>{sign}9.3f}  {say_bounds(row)}"
             )
     _print_transfer(tables, manifest)
+
+
+def show_cube(path: Path, as_json: bool) -> None:
+    """Print the tables of a cube's directory."""
+    from testbed.cube.running import read_cube
+    from testbed.cube.tables import cube_tables
+    from testbed.cube.text import lines_of
+
+    tables = cube_tables(path, read_cube(path))
+    if as_json:
+        print_json(tables)
+        return
+    for line in lines_of(tables):
+        click.echo(line)
+
+
+def _show_cube_file(path: Path, as_json: bool) -> None:
+    from testbed.cube import load_cube
+
+    cube = load_cube(path)
+    if as_json:
+        print_json(cube.as_json())
+        return
+    for axis, levels in cube.axes.items():
+        click.echo(f"{axis:<8} {', '.join(levels)}{f' {cube.unit}' if axis == 'budget' else ''}")
+    for cell in cube.cells:
+        click.echo(f"{cell.scenario.hash}  {' '.join(cell.place.values())}")
 
 
 def _print_transfer(tables: Mapping[str, Any], manifest: Mapping[str, Any]) -> None:

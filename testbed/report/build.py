@@ -82,7 +82,8 @@ def render(
         search.statuses(source),
     ]
     files = resources.files("testbed.report")
-    template = _environment().from_string((files / "page.html.jinja").read_text(encoding="utf-8"))
+    texts = [(files / file).read_text(encoding="utf-8") for file in ("macros.html.jinja", "page.html.jinja")]
+    template = environment().from_string("".join(texts))
     return template.render(
         policy=POLICY,
         style=(files / "style.css").read_text(encoding="utf-8"),
@@ -117,7 +118,7 @@ def _text(path: Path) -> str:
         return ""
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
     """Autoescape always on, unknown names are errors, and every string shows what it hides."""
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup

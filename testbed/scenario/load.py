@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from testbed.errors import Fault, ScenarioError, UserError, nearest
+from testbed.protocols import ObserverPlugin, Plugin
 from testbed.registry import Registry, installed
 from testbed.scenario import overrides as setting
 from testbed.scenario.checks import CHECKS
@@ -38,7 +39,7 @@ def load(
     relative to the file's folder, in overrides to the working folder.
     """
     path = FilePath(path)
-    text = _text(path)
+    text = text_of(path)
     return loads(text, overrides, file=str(path), base=path.parent, registry=registry)
 
 
@@ -54,7 +55,7 @@ def loads(
     source = read(text, file)
     if not source.spots and source.faults:  # not YAML: there is nothing to check
         raise ScenarioError(source.faults)
-    return _checked(source, overrides, base or FilePath(), registry or installed())
+    return checked(source, overrides, base or FilePath(), registry or installed())
 
 
 def from_mapping(
@@ -66,10 +67,11 @@ def from_mapping(
 ) -> Scenario:
     """Like `load`, for values in the shape of a scenario file."""
     source = Source("", data=_copied(data))
-    return _checked(source, overrides, base or FilePath(), registry or installed())
+    return checked(source, overrides, base or FilePath(), registry or installed())
 
 
-def _checked(source: Source, overrides: Iterable[str], base: FilePath, registry: Registry) -> Scenario:
+def checked(source: Source, overrides: Iterable[str], base: FilePath, registry: Registry) -> Scenario:
+    """The scenario of values as read, after overrides; ScenarioError with every fault, those noted before included."""
     setting.apply(source, overrides)
     data = source.data
     scenario, wrong = _sections(source)
@@ -80,7 +82,7 @@ def _checked(source: Source, overrides: Iterable[str], base: FilePath, registry:
         if not reads & wrong:
             for path, message, hint in cross_check(scenario, plugins):
                 source.fault(path, message, hint)
-    _measures(scenario, wrong, source)
+    _measures(scenario, wrong, plugins, source)
     if source.faults:
         raise ScenarioError(sorted(source.faults, key=lambda fault: (fault.file, fault.line, fault.column)))
     return _complete(scenario, resolved, source)
@@ -114,6 +116,12 @@ def _plugins(data: Mapping[str, Any], resolver: Resolver, source: Source) -> dic
         wanted.append(("attacks", attack, ("attack",), ("objective",)))
         if isinstance(objective := attack.get("objective"), Mapping):
             wanted.append(("objectives", objective, ("attack", "objective"), ()))
+    observers = data.get("observe")
+    wanted += [
+        ("observers", one, ("observe", index), ())
+        for index, one in enumerate(observers if isinstance(observers, list) else ())
+        if isinstance(one, Mapping)
+    ]
     found: dict[Path, Resolved] = {}
     for kind, raw, path, reserved in wanted:
         if (
@@ -149,17 +157,25 @@ def _stages(data: Mapping[str, Any]) -> Iterator[tuple[Path, Mapping[str, Any]]]
                 yield (*path, index), stage
 
 
-def _measures(scenario: Scenario, wrong: set[str], source: Source) -> None:
-    """Names of measures, read by the module that computes them."""
+def _measures(scenario: Scenario, wrong: set[str], plugins: Mapping[Path, Plugin], source: Source) -> None:
+    """Names of measures, read by the module that computes them; what they read has to be observed."""
     if "measures" in wrong:
         return
     from testbed.measures import parse
 
+    told = {name for one in plugins.values() if isinstance(one, ObserverPlugin) for name in one.tells}
     for index, name in enumerate(scenario.measures):
         try:
-            parse(name)
+            needs = parse(name).observed
         except (UserError, ValueError) as error:
             source.fault(("measures", index), str(error))
+            continue
+        if needs and needs not in told and "observe" not in wrong:
+            source.fault(
+                ("measures", index),
+                f"{name} reads {needs!r}, which nothing tells",
+                f"add observe: [{{use: {needs}}}]",
+            )
 
 
 def _complete(scenario: Scenario, resolved: Mapping[Path, Resolved], source: Source) -> Scenario:
@@ -177,6 +193,8 @@ def _complete(scenario: Scenario, resolved: Mapping[Path, Resolved], source: Sou
             name: _filled(stack, ("transfer", "victims", name), resolved)
             for name, stack in scenario.transfer.victims.items()
         }
+    if scenario.observe:
+        data["observe"] = [resolved["observe", index].values for index in range(len(scenario.observe))]
     if "attack" in data:
         objective = resolved.get(("attack", "objective"))
         data["attack"] = {
@@ -229,7 +247,8 @@ def _copied(value: Any) -> Any:
     return [_copied(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
-def _text(path: FilePath) -> str:
+def text_of(path: FilePath) -> str:
+    """The text of a scenario file; UserError or ScenarioError where it cannot be one."""
     try:
         with path.open("rb") as file:
             raw = file.read(LARGEST + 1)

@@ -1,0 +1,91 @@
+"""A cube's answer for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from testbed.errors import visible
+from testbed.tables.run import ATTACK, CLEAN
+
+WIDE = 26
+
+
+def lines_of(tables: Mapping[str, Any]) -> Iterator[str]:
+    """Matrices of effects, one a budget: attacks × stacks and defences; then defences, transfer and quality."""
+    axes, measure = tables["cube"]["axes"], tables["measure"]
+    for budget in axes.get("budget", [None]):
+        at = f", {budget} {tables['cube']['unit']}" if budget is not None else ""
+        for against in _contrasts(tables):
+            yield from _matrix(
+                tables, measure, budget, against, f"{measure} of the attack against {against}{at}"
+            )
+    if tables["defences"]:
+        yield "what a defence changes, texts searched through it: difference, 95 % interval"
+        for row in tables["defences"]:
+            yield f"  {_place(row['place']):<44} {row['measure']:<9} {_number(row)}  {row['note']}".rstrip()
+        yield ""
+    if tables["transfer"]:
+        yield f"{measure} of texts found in one cell on other stacks"
+        for row in tables["transfer"]:
+            yield f"  {_place(row['place']):<44} on {visible(row['victim']):<20} {_number(row)}"
+        yield ""
+    yield "quality of clean rankings, and the largest effect of any attack"
+    for row in tables["quality"]:
+        name = " ".join(part for part in (row["stack"], row["defence"]) if part) or "stack"
+        yield f"  {visible(name):<34} {_number(row['quality'])}   {_number(row['worst'])} ({visible(row['attack'])})"
+    missing = [cell for cell in tables["cells"] if cell["state"] != "finished"]
+    if missing:
+        yield ""
+        yield f"{len(missing)} of {len(tables['cells'])} cells are not finished and left out"
+
+
+def _contrasts(tables: Mapping[str, Any]) -> list[str]:
+    found = [
+        row["against"]
+        for row in tables["effects"]
+        if row["arm"] == ATTACK and row["measure"] == tables["measure"]
+    ]
+    return [one for one in dict.fromkeys(found) if one in (CLEAN, "random_tokens", "random_items")]
+
+
+def _matrix(
+    tables: Mapping[str, Any], measure: str, budget: str | None, against: str, title: str
+) -> Iterator[str]:
+    rows = [
+        row
+        for row in tables["effects"]
+        if (row["measure"], row["arm"], row["against"], row["place"].get("budget"))
+        == (measure, ATTACK, against, budget)
+    ]
+    if not rows:
+        return
+    found = {(row["place"].get("attack", ATTACK), _column(row["place"])): row for row in rows}
+    attacks, columns = dict.fromkeys(one for one, _ in found), dict.fromkeys(one for _, one in found)
+    yield f"{title}; * p < .05 after Holm over all cells"
+    left = max(len(one) for one in attacks) + 2
+    yield " " * left + "".join(f"{visible(one)[: WIDE - 2]:<{WIDE}}" for one in columns).rstrip()
+    for attack in attacks:
+        cells = [found.get((attack, column)) for column in columns]
+        told = [f"{_number(row)}{_mark(row)}" for row in cells]
+        yield f"{visible(attack):<{left}}" + "".join(f"{text:<{WIDE}}" for text in told).rstrip()
+    yield ""
+
+
+def _column(place: Mapping[str, str]) -> str:
+    return " ".join(place[axis] for axis in ("stack", "defence") if axis in place) or "stack"
+
+
+def _place(place: Mapping[str, str]) -> str:
+    return visible(" ".join(place.values()))
+
+
+def _mark(row: Mapping[str, Any] | None) -> str:
+    return "*" if row and row["p_holm"] is not None and row["p_holm"] < 0.05 else ""
+
+
+def _number(row: Mapping[str, Any] | None) -> str:
+    if not row or row.get("estimate") is None:
+        return "-"
+    bounds = "" if row.get("low") is None else f" [{row['low']:+.2f}, {row['high']:+.2f}]"
+    return f"{row['estimate']:+.2f}{bounds}"

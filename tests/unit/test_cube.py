@@ -1,0 +1,307 @@
+"""Cubes: from a file to cells, their runs, tables and report."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from testbed.catalog import Catalog
+from testbed.cli import main
+from testbed.cube import load_cube, run_cube
+from testbed.cube.text import lines_of
+from testbed.environment import Environment
+from testbed.errors import ScenarioError, UserError
+from testbed.protocols import StagePlugin
+from testbed.registry import Registry
+from testbed.runner import run
+from testbed.scenario import load
+from testbed.testing import toy_registry
+from testbed.testing.toy import ToyStage
+from testbed.types import Slate
+
+BASE = """\
+version: 1
+name: toy-cube
+catalog: {use: toy}
+stack: [{use: toy, name: last}]
+attack: {use: toy, objective: {use: toy}}
+threat: {access: scores, field: Description, budget: {steps: 9}}
+targets: {items: [pico, grand]}
+hold_out: orders
+optimise: {requests: [office], orders: 1}
+validate: {requests: [office], orders: 1}
+evaluate: {requests: [office, camp], orders: 3, arms: [clean, attack, random_tokens]}
+seeds: [0]
+cube:
+  attack:
+    vowels: {}
+    zeds: {attack.letters: z}
+  stack:
+    whole: {}
+    five: {stack.0.k: 5}
+  defence:
+    none: {}
+    reversed: {around: {use: reversed}}
+  budget: {steps: [2, 0]}
+  leave_out:
+    - {attack: zeds, defence: reversed}
+    - {attack: zeds, stack: five}
+    - {stack: five, defence: reversed}
+  transfer: [defence]
+"""
+Ask = Callable[..., Result]
+
+
+class Reversed(StagePlugin):
+    """The ranking of a stage, read from its end: what is pushed up goes down."""
+
+    over: StagePlugin
+
+    def build(self, catalog: Catalog, env: Environment) -> Backwards:
+        stage = self.over.build(catalog, env)
+        assert isinstance(stage, ToyStage)
+        return Backwards(stage)
+
+
+class Backwards:
+    def __init__(self, stage: ToyStage) -> None:
+        self.stage = stage
+        self.losses = stage.losses
+
+    def __call__(self, context: Any, *inputs: Slate) -> Slate:
+        slate = self.stage(context, *inputs)
+        return Slate(tuple(reversed(slate.listings)), shown=slate.shown)
+
+
+def registry() -> Registry:
+    return toy_registry().extended(stages={"reversed": Reversed})
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "cube.yaml"
+    path.write_text(BASE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cube")
+    (folder / "cube.yaml").write_text(BASE)
+    cube = load_cube(folder / "cube.yaml", registry=registry())
+    assert run_cube(cube, folder / "out", text=BASE).failed == ()
+    return folder / "out"
+
+
+@pytest.fixture
+def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(importlib.import_module("testbed.scenario.load"), "installed", registry)
+    monkeypatch.setattr(importlib.import_module("testbed.cube.load"), "installed", registry)
+    return lambda *arguments: CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_every_combination_is_a_scenario_but_those_left_out(file: Path) -> None:
+    cube = load_cube(file, registry=registry())
+    assert cube.axes == {
+        "attack": ("vowels", "zeds"),
+        "stack": ("whole", "five"),
+        "defence": ("none", "reversed"),
+        "budget": ("0", "2"),
+    }
+    assert len(cube.cells) == 8
+    assert len({cell.scenario.hash for cell in cube.cells}) == len(cube.cells)
+    last = cube.cells[-1]
+    assert last.scenario.name == "toy-cube-zeds-whole-none-2"
+    assert last.scenario.attack is not None
+    assert last.scenario.attack.options["letters"] == "z"
+    assert last.scenario.threat is not None
+    assert last.scenario.threat.budget.steps == 2
+
+
+def test_a_defence_stands_around_or_before_the_last_stage(file: Path) -> None:
+    file.write_text(BASE.replace("around: {use: reversed}", "before: {use: toy, name: first, k: 5}"))
+    before = load_cube(file, registry=registry()).cells[2].scenario
+    assert [(stage.name, stage.inputs) for stage in before.stack] == [
+        ("first", ("source",)),
+        ("last", ("first",)),
+    ]
+    file.write_text(BASE)
+    around = load_cube(file, registry=registry()).cells[2].scenario
+    (stage,) = around.stack
+    assert (stage.name, stage.use, stage.options["over"]) == (
+        "last",
+        "reversed",
+        {"use": "toy", "k": None, "noise": 0.0},
+    )
+
+
+def test_texts_travel_to_the_other_levels_of_an_axis(file: Path) -> None:
+    first, *_ = load_cube(file, registry=registry()).cells
+    assert {name: stack[0].use for name, stack in first.scenario.victims.items()} == {"reversed": "reversed"}
+
+
+def test_a_cell_is_what_the_same_scenario_written_out_is(file: Path, tmp_path: Path) -> None:
+    file.write_text(BASE.replace("  transfer: [defence]\n", ""))
+    cell = load_cube(file, registry=registry()).cells[0]
+    plain = tmp_path / "plain.yaml"
+    plain.write_text(BASE.split("cube:\n")[0])
+    same = load(plain, ["name=toy-cube-vowels-whole-none-0", "threat.budget.steps=0"], registry=registry())
+    assert cell.scenario.hash == same.hash
+
+
+def test_settings_change_every_cell(file: Path) -> None:
+    cube = load_cube(file, ["seeds=[3]", "evaluate.orders=1"], registry=registry())
+    assert {(cell.scenario.seeds, cell.scenario.evaluate.orders) for cell in cube.cells} == {((3,), 1)}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("attack.letters: z", "attack.leters: z", "attack.leters: unknown key 'leters'; did you mean 'letters'?"),
+        ("{use: toy, name: last}", "{use: toi, name: last}", ":4:15: stack.0.use: unknown stage 'toi'"),
+        ("{stack.0.k: 5}", "{stack.4.k: 5}", "cube.stack.five.stack.4.k: no such entry: the list has 1"),
+        ("reversed: {around: {use: reversed}}", "reversed: {around: 3}", "expected a stage, {use: ...}"),
+        ("defence:\n", "defense:\n", "cube.defense: unknown key 'defense'; did you mean 'defence'?"),
+        ("{steps: [2, 0]}", "{step: [2, 0]}", "expected one unit with its amounts"),
+        ("{attack: zeds, stack", "{attack: zed, stack", "has no level 'zed'; did you mean 'zeds'?"),
+        ("transfer: [defence]", "transfer: [budget]", "not 'budget'"),
+        ("five:", "Five_:", "the name 'Five_' needs lower-case letters"),
+    ],
+)  # fmt: skip
+def test_faults_point_to_the_level_that_caused_them(file: Path, old: str, new: str, message: str) -> None:
+    assert old in BASE
+    file.write_text(BASE.replace(old, new))
+    with pytest.raises(ScenarioError) as caught:
+        load_cube(file, registry=registry())
+    assert message in str(caught.value)
+
+
+def test_cells_run_into_directories_of_their_own_and_go_on_where_they_stopped(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("testbed.cube.running.derive_cube", lambda path: {})
+    about = json.loads((finished / "cube.json").read_text())
+    assert len(about["cells"]) == 8
+    first = finished / about["cells"][0]["run"]
+    whole = (first / "trials.jsonl").read_bytes()
+    (first / "trials.jsonl").write_bytes(whole[:-40])
+    again = load_cube(finished.parent / "cube.yaml", registry=registry())
+    run_cube(again, finished, text=BASE)
+    assert (first / "trials.jsonl").read_bytes() == whole
+
+
+def test_another_cube_is_refused(finished: Path, file: Path) -> None:
+    other = load_cube(file, ["seeds=[4]"], registry=registry())
+    with pytest.raises(UserError, match="holds another cube"):
+        run_cube(other, finished)
+
+
+def lifts(tables: dict[str, Any]) -> list[dict[str, Any]]:
+    """The main effect of every cell."""
+    wanted = ("lift@1", "attack", "clean")
+    return [row for row in tables["effects"] if (row["measure"], row["arm"], row["against"]) == wanted]
+
+
+def test_tables_put_the_cells_side_by_side(finished: Path) -> None:
+    tables = json.loads((finished / "tables.json").read_text())
+    main = lifts(tables)
+    assert len(main) == 8
+    assert all(row["p_holm"] is None or row["p_holm"] >= row["p"] for row in main)
+    by_place = {tuple(row["place"].values()): row for row in main}
+    assert by_place["vowels", "whole", "none", "0"]["estimate"] == 0, "no step, no text, no effect"
+    assert by_place["vowels", "whole", "none", "2"]["estimate"] > 0
+    curves = {tuple(one["place"].values()): one["points"] for one in tables["curves"]}
+    assert [point["budget"] for point in curves["vowels", "whole", "none"]] == [0, 2]
+    took = [row for row in tables["defences"] if row["measure"] == "lift@1" and row["place"]["budget"] == "2"]
+    assert {row["place"]["stack"] for row in took} == {"whole"}
+    assert all(
+        row["estimate"] == pytest.approx(row["run_value"] - row["base_value"], abs=1e-5) for row in took
+    )
+    assert {row["measure"] for row in tables["defences"]} == {"lift@1", "nDCG@10"}
+    travelled = {row["victim"] for row in tables["transfer"]}
+    assert travelled == {"stack", "reversed", "none"}
+    assert {one["attack"] for one in tables["time_to_first"]} == {"vowels", "zeds"}
+    assert [(one["stack"], one["defence"]) for one in tables["quality"]] == [
+        ("whole", "none"),
+        ("whole", "reversed"),
+        ("five", "none"),
+    ]
+    assert any(row["measure"] == "harm" for row in tables["effects"])
+
+
+def test_holm_is_over_all_cells(finished: Path) -> None:
+    from testbed.statistics import holm
+
+    tables = json.loads((finished / "tables.json").read_text())
+    family = [row for row in lifts(tables) if row["p"] is not None]
+    assert [row["p_holm"] for row in family] == pytest.approx(holm([row["p"] for row in family]), abs=1e-5)
+
+
+def test_the_report_needs_no_script_and_shows_every_part(finished: Path) -> None:
+    page = (finished / "report.html").read_text()
+    assert "<script" not in page
+    for part in (
+        "effects-clean",
+        "effects-random_tokens",
+        "budget",
+        "time",
+        "quality",
+        "defences",
+        "transfer",
+        "harm",
+    ):
+        assert f'<section id="{part}">' in page
+    assert page.count("<svg") >= 6
+
+
+def test_the_text_says_where_a_cell_is_missing(finished: Path) -> None:
+    tables = json.loads((finished / "tables.json").read_text())
+    text = "\n".join(lines_of(tables))
+    assert "lift@1 of the attack against clean, 2 steps" in text
+    assert "whole none" in text
+    tables["cells"][0]["state"] = "interrupted"
+    assert "1 of 8 cells are not finished and left out" in "\n".join(lines_of(tables))
+
+
+def test_the_commands_take_a_cube_for_a_scenario_and_its_directory_for_a_run(
+    ask: Ask, file: Path, finished: Path
+) -> None:
+    assert "a cube of 8 cells" in ask("check", file).stdout
+    assert "budget   0, 2 steps" in ask("show", file).stdout
+    dry = json.loads(ask("run", file, "--dry-run", "--json").stdout)
+    assert (len(dry["cells"]), dry["total"]["attack_trials"]) == (8, 16)
+    one = ask(
+        "run", file, "--set", "evaluate.requests=[office]", "--set", "evaluate.orders=1", "--set", "cube=null"
+    )
+    assert one.exit_code == 2
+    for command in ("compare", "show"):
+        result = ask(command, finished)
+        assert (result.exit_code, "lift@1 of the attack against clean" in result.stdout) == (0, True), (
+            result.output
+        )
+    assert ask("run", file, "--fail-if", "lift@1 > 0").exit_code == 2
+
+
+def test_a_registry_takes_texts_from_a_cell(finished: Path, ask: Ask) -> None:
+    about = json.loads((finished / "cube.json").read_text())
+    (cell,) = [
+        cell for cell in about["cells"] if list(cell["place"].values()) == ["vowels", "whole", "none", "2"]
+    ]
+    result = ask("registry", "add", finished / cell["run"], "--to", "kept", "--all")
+    assert (result.exit_code, "2 texts in kept" in result.stdout) == (0, True), result.output
+
+
+def test_a_plain_scenario_is_no_cube(tmp_path: Path) -> None:
+    from testbed.cube import is_cube
+
+    plain = tmp_path / "plain.yaml"
+    plain.write_text(BASE.split("cube:\n")[0])
+    assert not is_cube(plain)
+    assert run(load(plain, ["threat.budget.steps=0"], registry=registry()), tmp_path / "run").failed == ()
