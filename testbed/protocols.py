@@ -409,6 +409,24 @@ class CatalogPlugin(Plugin):
         raise NotImplementedError
 
 
+class Observer(Protocol):
+    """Tells numbers about the answer of a stack, whatever the stack is; sees no more than who gets the answer."""
+
+    def __call__(self, context: Context, slate: Slate) -> Mapping[str, float]:
+        """Name → number; what is not defined is left out. A pure function; costs no query."""
+
+
+class ObserverPlugin(Plugin):
+    """Options of an observer; `build` makes it for a catalog."""
+
+    tells: ClassVar[tuple[str, ...]] = ()
+    """Names of the numbers, which measures go by."""
+
+    def build(self, catalog: Catalog, env: Environment) -> Observer:
+        """The observer for a catalog; heavy resources come from `env`."""
+        raise NotImplementedError
+
+
 class TrainerPlugin(Plugin):
     """Options of a training; `train` does it."""
 

@@ -87,7 +87,8 @@ class EvaluationRecord:
     `ranking`: item ids, best first; listings that were not ranked are absent. `scores`: (len(ranking),) of
     the last stage or None; null for a score that is not finite. `pool`: what the last stage was shown, in
     presentation order. `source`: whose text an attack arm has, `victim`: which stack ranked; None for the scenario's
-    own. ValueError when an item is ranked twice or scores and ranking differ in length.
+    own. `observed`: what observers told of the answer, by name. ValueError when an item is ranked twice or scores and
+    ranking differ in length.
     """
 
     __pydantic_config__: ClassVar[Mapping[str, bool]] = _FINITE
@@ -111,6 +112,7 @@ class EvaluationRecord:
     cost: Mapping[str, int | float] = dataclasses.field(default_factory=dict)
     source: str | None = None
     victim: str | None = None
+    observed: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(set(self.ranking)) != len(self.ranking):
@@ -121,7 +123,7 @@ class EvaluationRecord:
 
 
 Record = AttackRecord | EvaluationRecord
-OPTIONAL = ("source", "victim", "history", "detail")
+OPTIONAL = ("source", "victim", "history", "detail", "observed")
 """Fields that are written only where they say something."""
 
 

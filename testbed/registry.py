@@ -15,7 +15,15 @@ from functools import lru_cache
 from pathlib import Path
 
 from testbed.errors import PluginError, UnknownNameError, hinted, listed, shown
-from testbed.protocols import AttackPlugin, CatalogPlugin, ObjectivePlugin, Plugin, StagePlugin, TrainerPlugin
+from testbed.protocols import (
+    AttackPlugin,
+    CatalogPlugin,
+    ObjectivePlugin,
+    ObserverPlugin,
+    Plugin,
+    StagePlugin,
+    TrainerPlugin,
+)
 
 KINDS: Mapping[str, type[Plugin]] = {
     "stages": StagePlugin,
@@ -23,6 +31,7 @@ KINDS: Mapping[str, type[Plugin]] = {
     "objectives": ObjectivePlugin,
     "catalogs": CatalogPlugin,
     "trainers": TrainerPlugin,
+    "observers": ObserverPlugin,
 }
 """Kind → base class of its plug-ins. The entry-point group of a kind is `testbed.<kind>`."""
 

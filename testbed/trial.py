@@ -156,11 +156,14 @@ def run_evaluation(
     ]
     outcomes = world.victim(trial.victim).run(calls)
     return [
-        _record(trial, request, arm, outcome) for (request, arm), outcome in zip(cells, outcomes, strict=True)
+        _record(trial, request, arm, outcome, world.observed(call, outcome.slate))
+        for (request, arm), call, outcome in zip(cells, calls, outcomes, strict=True)
     ]
 
 
-def _record(trial: EvaluationTrial, request: str, arm: Arm, outcome: Outcome) -> EvaluationRecord:
+def _record(
+    trial: EvaluationTrial, request: str, arm: Arm, outcome: Outcome, observed: Mapping[str, float]
+) -> EvaluationRecord:
     slate = outcome.slate
     scores = [listing.score for listing in slate]
     return EvaluationRecord(
@@ -190,6 +193,7 @@ def _record(trial: EvaluationTrial, request: str, arm: Arm, outcome: Outcome) ->
         },
         source=None if arm.source == STACK else arm.source,
         victim=None if trial.victim == STACK else trial.victim,
+        observed=observed,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from testbed.errors import ScenarioError
 from testbed.plan import Plan, plan
-from testbed.stack import Node, Stack
-from testbed.types import STACK
+from testbed.protocols import Context, Observer
+from testbed.stack import Call, Node, Stack
+from testbed.types import STACK, Slate
 
 if TYPE_CHECKING:
     from testbed.catalog import Catalog
@@ -31,6 +33,15 @@ class World:
     """What attacks search on; none when they search on the stack itself."""
     victims: Mapping[str, Stack] = field(default_factory=dict)
     """Other stacks that texts are measured on, or searched on, by name."""
+    observers: tuple[Observer, ...] = ()
+
+    def observed(self, call: Call, slate: Slate) -> Mapping[str, float]:
+        """What observers tell of an answer, numbers that are none left out; nothing of one that failed."""
+        if slate.status == "error":
+            return {}
+        context = Context(call.told.request, call.situation, call.target_id, 0)
+        told = [observer(context, slate) for observer in self.observers]
+        return {name: value for one in told for name, value in one.items() if math.isfinite(value)}
 
     @property
     def attacked(self) -> tuple[Stack, ...]:
@@ -91,6 +102,7 @@ def build(
         environment,
         tuple(build_stack(choices, catalog, environment) for choices in scenario.surrogates),
         {name: build_stack(choices, catalog, environment) for name, choices in scenario.victims.items()},
+        tuple(choice.plugin.build(catalog, environment) for choice in scenario.observe),
     )
 
 

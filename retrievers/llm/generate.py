@@ -25,8 +25,9 @@ class GenerateReading:
                 temperature=self.temperature,
                 seed=prompt.seed,
             )
-            found = match(model.decode(written), prompt.names)
+            text = model.decode(written)
+            found = match(text, prompt.names)
             tokens = len(prompt.token_ids) + len(written)
             usage = Usage(tokens=tokens, computed=tokens)
-            replies.append(Reply(found.ranking, None, found.status, usage, found.note))
+            replies.append(Reply(found.ranking, None, found.status, usage, found.note, text))
         return replies

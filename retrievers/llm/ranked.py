@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from retrievers.llm.readings import Reply
 
 
+LONGEST = 2000
+"""Characters of an answer that are kept in the trace."""
+
+
 def ranked(shown: Slate, reply: Reply | None) -> Slate:
     """The ranking of a presented slate; without a reply there was nothing to rank."""
     order = tuple(listing.item_id for listing in shown)
@@ -21,4 +25,5 @@ def ranked(shown: Slate, reply: Reply | None) -> Slate:
         replace(shown.listings[index], score=score)
         for index, score in zip(reply.ranking, scores, strict=True)
     )
-    return Slate(listings, reply.status, reply.usage, reply.note, order)
+    detail = {"reply": reply.text[:LONGEST]} if reply.text else {}
+    return Slate(listings, reply.status, reply.usage, reply.note, order, detail)

@@ -29,13 +29,17 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A ranking as indices into the prompt's names, best first; left-out names were not ranked."""
+    """A ranking as indices into the prompt's names, best first; left-out names were not ranked.
+
+    `text`: the answer itself, where one was written.
+    """
 
     ranking: tuple[int, ...]
     scores: tuple[float, ...] | None
     status: Status = "ok"
     usage: Usage = Usage()
     note: str = ""
+    text: str = ""
 
 
 class Reading(Protocol):

@@ -45,3 +45,32 @@ class Sessions(CatalogPlugin):
             requests.append(Request(name, text, history=tuple(history)))
             judgements[name] = {last: 1}
         return replace(catalog, requests=tuple(requests), judgements=judgements, rule=RULE)
+
+
+class Conversations(CatalogPlugin):
+    """Another catalog whose requests come with a simulated dialogue before them and a goal; texts and grades stay.
+
+    The dialogue is what shopper and shop say before the request; the goal is the turn in which the shopper has what
+    was asked for, in the words of its hard constraints where it has some. Histories: with `histories`, what a shopper
+    with these grades would have looked at before, best ones left out.
+    """
+
+    over: CatalogPlugin
+    """The catalog."""
+    what: str = ""
+    """What is shopped for, plural; from the catalog's name when left out."""
+    histories: bool = False
+    """Whether requests without a history get a simulated one; needs attributes and grades."""
+    seed: int = Field(default=0, ge=0)
+    """Of everything that is drawn."""
+
+    def load(self) -> Catalog:
+        """Simulate. CatalogError for histories over a catalog without attributes or grades."""
+        from retrievers.shoppers.requests import talked_over
+
+        catalog = self.over.load()
+        if self.histories and not (any(catalog.attributes) and catalog.judgements):
+            raise CatalogError(
+                f"{catalog.name}: has no attributes and grades to simulate histories from; leave histories out"
+            )
+        return replace(catalog, requests=talked_over(catalog, self.what, self.histories, self.seed))

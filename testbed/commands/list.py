@@ -6,7 +6,7 @@ import click
 
 from testbed.commands.options import AS_JSON, print_json
 
-KINDS = ("stages", "attacks", "objectives", "catalogs", "trainers", "measures")
+KINDS = ("stages", "attacks", "objectives", "catalogs", "trainers", "observers", "measures")
 
 
 @click.command("list")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -22,6 +22,7 @@ class Seen:
 
     `relevance`: grades of the request, None when it has none. `violating`: items that break the user's stated
     constraints, None when the request states none. `scores` are in the order of `ranking`.
+    `observed`: what observers told.
     """
 
     ranking: tuple[str, ...]
@@ -29,6 +30,7 @@ class Seen:
     scores: tuple[float | None, ...] | None = None
     relevance: Mapping[str, int] | None = None
     violating: frozenset[str] | None = None
+    observed: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
     def rank(self) -> int | None:
@@ -51,6 +53,11 @@ class Measure:
     bounds: tuple[float, float] | None = None
     binary: bool = False
 
+    @property
+    def observed(self) -> str:
+        """The observed number that it reads; '' for none."""
+        return ""
+
     def __repr__(self) -> str:
         return self.name
 
@@ -63,9 +70,15 @@ def _undefined(seen: Sequence[Seen]) -> Values:
 
 @dataclass(frozen=True, repr=False)
 class Level(Measure):
-    """A number for one ranking. `function`: rankings → (n,) values."""
+    """A number for one ranking. `function`: rankings → (n,) values. `reads`: of what was observed."""
 
     function: Callable[[Sequence[Seen]], Values] = _undefined
+    reads: str = ""
+
+    @property
+    def observed(self) -> str:
+        """The observed number that it reads."""
+        return self.reads
 
     def of(self, seen: Sequence[Seen]) -> Values:
         """(n,) values; nan where undefined."""
@@ -82,6 +95,11 @@ class Change(Measure):
 
     level: Level = Level("", "level")
     sign: int = 1
+
+    @property
+    def observed(self) -> str:
+        """As its level's."""
+        return self.level.observed
 
     def effect(self, before: Sequence[Seen], after: Sequence[Seen]) -> Values:
         """(n,) values; nan where either level is undefined."""

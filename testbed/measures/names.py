@@ -11,6 +11,7 @@ from testbed.measures import movement
 from testbed.measures.base import Measure
 from testbed.measures.exposure import EXPOSURE, exposure
 from testbed.measures.exposure_taken import EXPOSURE_TAKEN
+from testbed.measures.goal import GOAL_DRIFT, GOAL_REACH
 from testbed.measures.harm import harm
 from testbed.measures.kendall import KENDALL
 from testbed.measures.listed import LISTED
@@ -40,6 +41,8 @@ PLAIN: dict[str, Measure] = {
         EXPOSURE_TAKEN,
         POSITION_BIAS,
         RANK_VARIANCE,
+        GOAL_REACH,
+        GOAL_DRIFT,
     )
 }
 CUT: dict[str, tuple[Callable[[int], Measure], int | None]] = {
@@ -76,6 +79,8 @@ SUMMARIES = {
     "exposure_taken": "Exposure that all rivals together lost.",
     "position_bias": "Share of the choices that the slot decides, not the content.",
     "rank_variance": "Variance of the target's rank over orders within a request.",
+    "goal_reach": "How soon the answer leads to the target being bought: cosine of reply and goal, as observed.",
+    "goal_drift": "How much nearer the answer leads to the target being bought: goal_reach after - before.",
     "nDCG": "Quality of the first {k} against graded judgements; 1 is the best order there is.",
     "RR": "1 / rank of the first relevant item.",
     "AP": "Average precision: mean of the precisions at the ranks of the relevant items.",

@@ -7,7 +7,14 @@ from typing import Annotated, Any, ClassVar, cast
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 
 from testbed.errors import UserError
-from testbed.protocols import AttackPlugin, CatalogPlugin, ObjectivePlugin, Plugin, StagePlugin
+from testbed.protocols import (
+    AttackPlugin,
+    CatalogPlugin,
+    ObjectivePlugin,
+    ObserverPlugin,
+    Plugin,
+    StagePlugin,
+)
 from testbed.scenario.fields import Name
 
 
@@ -75,6 +82,17 @@ class ObjectiveChoice(Choice):
     def plugin(self) -> ObjectivePlugin:
         """The checked options: the objective itself."""
         return cast("ObjectivePlugin", self._resolved())
+
+
+class ObserverChoice(Choice):
+    """What is told of every answer, beside the ranking."""
+
+    kind: ClassVar[str] = "observers"
+
+    @property
+    def plugin(self) -> ObserverPlugin:
+        """The checked options, ready to `build`."""
+        return cast("ObserverPlugin", self._resolved())
 
 
 class AttackChoice(Choice):

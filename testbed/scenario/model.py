@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from testbed.errors import Fault
 from testbed.protocols import Access
-from testbed.scenario.choices import AttackChoice, CatalogChoice, StageChoice
+from testbed.scenario.choices import AttackChoice, CatalogChoice, ObserverChoice, StageChoice
 from testbed.scenario.fields import ARMS, HISTORY_ARMS, Name, Seeds, Slug
 from testbed.scenario.sections import Evaluate, Machine, Optimise, Targets, Threat, Transfer, Validate
 from testbed.types import STACK, Target
@@ -44,6 +44,8 @@ class Scenario(BaseModel):
     optimise: Optimise = Optimise()
     validation: Validate = Field(Validate(), alias="validate")
     evaluate: Evaluate = Evaluate()
+    observe: tuple[ObserverChoice, ...] = ()
+    """Observers of every answer; measures such as `goal_drift` read what they tell."""
     measures: tuple[Name, ...] = MEASURES
     seeds: Seeds = (0,)
     machine: Machine = Machine()
@@ -115,6 +117,7 @@ class Scenario(BaseModel):
                 "catalog": True,
                 "stack": True,
                 "attack": True,
+                "observe": True,
                 "threat": {"surrogates"},
                 "transfer": {"victims"},
             },
@@ -132,6 +135,7 @@ class Scenario(BaseModel):
             "catalog": self.catalog.as_dict(),
             "stack": [stage.as_dict() for stage in self.stack],
             **({"attack": self.attack.as_dict()} if self.attack is not None else {}),
+            **({"observe": [one.as_dict() for one in self.observe]} if self.observe else {}),
         }
         order = [field.alias or name for name, field in Scenario.model_fields.items()]
         return {key: value for key in order if (value := {**data, **plugins}.get(key)) is not None}

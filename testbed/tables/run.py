@@ -98,6 +98,7 @@ class Run:
                 record.scores,
                 judgements.get(record.request),
                 violating.get(record.request),
+                record.observed,
             )
             for record in records
         ]

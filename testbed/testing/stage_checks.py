@@ -154,6 +154,18 @@ def answers_many_as_one(subject: Subject, calls: Sequence[tuple[Context, Inputs]
         same(subject.ask(context, inputs), answer, rule, "answers are in another order, or calls share state")
 
 
+def keeps_requests_apart(subject: Subject, calls: Sequence[tuple[Context, Inputs]]) -> None:
+    """What one trial's memo holds of a request does not answer another one."""
+    memo: dict[object, object] = {}
+    for context, inputs in calls:
+        same(
+            subject.ask(context, inputs),
+            subject.stage(replace(context, memo=memo), *inputs),
+            "requests of one trial do not mix",
+            "something is kept in context.memo under a key that does not say of which request it is",
+        )
+
+
 def sees_edits(subject: Subject, context: Context, intervention: Intervention) -> None:
     """With the edits in its input (and in its index) a stage answers as if built on the edited catalog."""
     if any(edit.field == subject.catalog.name_field for edit in text_edits(intervention)):

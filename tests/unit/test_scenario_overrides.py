@@ -45,7 +45,7 @@ def test_the_last_override_wins_and_an_empty_value_is_none() -> None:
         ("attak.width=3", "attak.width: there is nothing at attak; did you mean 'attack'?"),
         ("thret.budget.steps=3", "thret.budget.steps: there is nothing at thret; did you mean 'threat.budget.steps'?"),
         ("zzz.q=3", "zzz.q: there is nothing at zzz; known: version, name, catalog, stack, attack, threat, targets, "
-         "seeds, transfer, hold_out, optimise, validate, evaluate, measures, machine"),
+         "seeds, transfer, hold_out, optimise, validate, evaluate, observe, measures, machine"),
         ("attack.stepz=3", "attack.stepz: unknown key 'stepz'; known: tokens, width, printable, ban, use, objective"),
         ("attack.tokenz=3", "attack.tokenz: unknown key 'tokenz'; did you mean 'tokens'?"),
         ("threat.acces=ranks", "threat.acces: unknown key 'acces'; did you mean 'access'?"),

@@ -40,6 +40,11 @@ class Curvature:
             return cls.plain(vectors)
         return cls(*(np.concatenate(views) for views in zip(*parts, strict=True)))
 
+    @property
+    def views(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Odd, even, after."""
+        return self.odd, self.even, self.after
+
     def before(self, distance: int) -> np.ndarray:
         """Views of all utterances, said so many turns before something."""
         return self.odd if distance % 2 else self.even
