@@ -27,7 +27,7 @@ OWN = "own"
 
 
 class Detector(Around):
-    """Base of detectors that look at a listing's text: write `reader`, and all options below are there.
+    """Base of detectors that look at a listing's text: write `judge` or `reader`, and all options below are there.
 
     The threshold is a split conformal quantile over honest listings: those of the catalog itself, those with its
     honest texts, and those of calibration catalogs. A listing is never judged by a threshold that it had a part in.
@@ -51,9 +51,15 @@ class Detector(Around):
     own: bool = True
     """Whether the catalog's own listings belong to the honest ones. Not where it may have been tampered with."""
 
-    def reader(self, catalog: Catalog, env: Environment) -> Reader:
-        """What scores a listing; higher is more suspicious."""
+    def judge(self, fields: Mapping[str, str]) -> float:
+        """How suspicious a listing is by its fields, higher is more: all that a detector without a model needs."""
         raise NotImplementedError
+
+    def reader(self, catalog: Catalog, env: Environment) -> Reader:
+        """What scores listings: `judge`, unless a detector makes something else."""
+        from defences.detectors.suspicion import Rule
+
+        return Rule.of(self, self.judge)
 
     def abroad(self, reader: Reader) -> Reader:
         """What scores the listings of other catalogs in the calibration."""

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from testbed.protocols import Plugin
 
 Fields = Mapping[str, str]
 
@@ -31,6 +37,30 @@ class Reader(Protocol):
     @property
     def fingerprint(self) -> str:
         """Of all that a score depends on besides the fields: models, options."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A reader made of a function of the fields."""
+
+    judge: Callable[[Fields], float]
+    fingerprint: str
+
+    @classmethod
+    def of(cls, plugin: Plugin, judge: Callable[[Fields], float]) -> Rule:
+        """With a fingerprint of the plug-in's options and of the code that it is written in."""
+        try:
+            code = inspect.getsource(sys.modules[type(plugin).__module__])
+        except (KeyError, OSError, TypeError):  # made in memory: nothing says whether it is still the same
+            code = os.urandom(16).hex()
+        return cls(judge, hashlib.blake2b(f"{plugin!r}\n{code}".encode(), digest_size=16).hexdigest())
+
+    def __call__(self, listings: Sequence[Fields]) -> list[Suspicion]:
+        return [Suspicion(float(self.judge(fields))) for fields in listings]
+
+    def count(self, fields: Fields) -> int:
+        """No token is read."""
+        return 0
 
 
 def scored(reader: Reader, listings: Sequence[Fields], cache: Path) -> list[Suspicion]:
