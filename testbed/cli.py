@@ -18,6 +18,7 @@ COMMANDS = {
     "new": "Start a scenario file, an attack or a stage of your own.",
     "report": "Rebuild the tables and the report of a run.",
     "compare": "Compare runs that share their trials.",
+    "game": "Let several vendors compete, and solve the game.",
     "audit": "Look for manipulated listings in a catalog.",
     "registry": "Keep texts that worked, and see whether they still do.",
     "train": "Train a model of the testbed's own, or go on with a training.",
