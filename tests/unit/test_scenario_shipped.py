@@ -10,7 +10,8 @@ import beir_folder
 import pytest
 from safegeo_folder import write
 
-from testbed.scenario import load
+from testbed.cube import Cube, load_cube
+from testbed.scenario import Scenario, load
 
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 CHECK = """
@@ -50,8 +51,15 @@ def shipped(name: str, folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("name", sorted(path.name for path in SCENARIOS.glob("*.yaml")))
 def test_shipped_scenarios_are_right_and_fit_their_catalogs(name: str, tmp_path: Path) -> None:
-    scenario = load(SCENARIOS / name, shipped(name, tmp_path))
-    assert scenario.check_against(scenario.catalog.plugin.load()) == []
+    scenario: Scenario | Cube
+    if name.startswith("cube_"):
+        scenario = load_cube(SCENARIOS / name)
+        cells = [cell.scenario for cell in scenario.cells]
+    else:
+        scenario = load(SCENARIOS / name, shipped(name, tmp_path))
+        cells = [scenario]
+    catalog = cells[0].catalog.plugin.load()
+    assert [one.check_against(catalog) for one in cells] == [[] for _ in cells]
     assert scenario.name == name.removesuffix(".yaml").replace("_", "-")
     assert (SCENARIOS / name).read_text().startswith("# ")
 
