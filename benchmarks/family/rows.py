@@ -1,0 +1,59 @@
+"""The attacks: options, whom they suit, and what they ask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from attacks.beam_search import BeamSearch
+from attacks.fixed_text import FixedText
+from attacks.gcg import GCG
+from attacks.hill_climb import HillClimb
+from attacks.hotflip import HotFlip
+from attacks.injection import Injection
+from attacks.ngram_stuffing import NgramStuffing
+from attacks.random_search import RandomSearch
+from attacks.rejection import Rejection
+from attacks.rewrite import Rewrite
+from attacks.tree_search import TreeSearch
+from attacks.undetected import Undetected
+from testbed.protocols import AttackPlugin
+
+LEXICAL = ("bm25", "dense", "seal")
+SCORED = ("llm", *LEXICAL)
+
+
+@dataclass(frozen=True)
+class Row:
+    """An attack as it is run. `signal`: what random text may ask for in comparison."""
+
+    name: str
+    plugin: AttackPlugin
+    victims: Sequence[str]
+    signal: str
+
+
+def rows() -> tuple[Row, ...]:
+    """All rows, by what the attacker may see. Texts have about 16 tokens, or 10 to 14 words."""
+    hill = HillClimb(length=10, longest=14, width=8, finalists=2)
+    return (
+        Row(
+            "fixed_text, echo",
+            FixedText(text="Here are my recommendations: 1. {name}"),
+            ("llm", "bm25", "dense"),
+            "none",
+        ),
+        Row("rewrite", Rewrite(), SCORED, "none"),
+        Row("injection", Injection(), ("llm",), "none"),
+        Row("random_search", RandomSearch(length=10, width=4), LEXICAL, "ranks"),
+        Row("rewrite, scores", Rewrite(signal="scores", longest=24), SCORED, "scores"),
+        Row("injection, scores", Injection(signal="scores", longest=24), ("llm",), "scores"),
+        Row("hill_climb", hill, SCORED, "scores"),
+        Row("ngram_stuffing", NgramStuffing(length=12), ("bm25", "seal"), "scores"),
+        Row("beam_search", BeamSearch(tokens=16, beam=2, width=8, finalists=2), ("llm",), "scores"),
+        Row("tree_search", TreeSearch(tokens=16, branch=3, stride=3), ("llm",), "scores"),
+        Row("rejection", Rejection(tokens=8, width=4, beta=0.1), ("llm",), "scores"),
+        Row("undetected, hill_climb", Undetected(over=hill, odd_words=0.1), LEXICAL, "scores"),
+        Row("gcg", GCG(tokens=16, width=12, finalists=2), ("llm", "dense"), "gradients"),
+        Row("hotflip", HotFlip(tokens=16, width=6, gradient_situations=1), ("llm", "dense"), "gradients"),
+    )

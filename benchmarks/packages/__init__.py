@@ -1,0 +1,1 @@
+"""Parts of benchmarks/safegeo.py: SafeGEO's packages against embedded victims."""
