@@ -28,7 +28,7 @@ from planning.tables import Found, markdown
 from pydantic import ValidationError
 from retrieval.table import write
 
-from retrievers.goals.tuning.options import GoalsTrainer
+from retrievers.goals.tuning.options import OF_ENCODER, GoalsTrainer
 from testbed.environment import Environment
 from testbed.errors import UserError
 
@@ -103,6 +103,10 @@ def _option(text: str) -> tuple[str, Any]:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
     if name in OWN:
         raise argparse.ArgumentTypeError(f"{name} is set by the rows and the other arguments")
+    if name in OF_ENCODER:
+        raise argparse.ArgumentTypeError(
+            f"{name}: the encoder is not tuned here; `testbed train goals` is for that"
+        )
     try:
         return name, yaml.safe_load(value)
     except yaml.YAMLError as error:

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from retrievers.goals.data import Split, split_of
-from retrievers.goals.tuning.options import GoalsTrainer
+from retrievers.goals.tuning.options import OF_ENCODER, GoalsTrainer
 from testbed.errors import UserError
 
 PLAIN = "plain cosine"
@@ -85,7 +85,7 @@ def cases(sample: Path) -> list[Case]:
 
 def digest(options: GoalsTrainer, split: Split, seed: int) -> str:
     """What a measurement depends on, in 12 hexadecimal digits."""
-    given = options.model_dump(mode="json", exclude={"data", "validation", "test", "seeds"})
+    given = options.model_dump(mode="json", exclude={"data", "validation", "test", "seeds", *OF_ENCODER})
     prints = [one.fingerprint for one in (split.training, split.validation, split.test or split.validation)]
     text = json.dumps([given, prints, seed], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()

@@ -13,6 +13,8 @@ from retrievers.goals.model import CurvedHeads
 from testbed.errors import UserError
 
 WEIGHTS, ABOUT = "model.safetensors", "model.json"
+ENCODER = "encoder"
+"""Where an encoder lies that was tuned with the heads; `./encoder` in `model.json`."""
 VERSION = 1
 WIDEST = 16_384
 """Longest vector of an encoder that is believed."""
@@ -20,7 +22,7 @@ WIDEST = 16_384
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What a folder says. `encoder`: whose vectors the heads read, and its fingerprint."""
+    """What a folder says. `encoder`: whose vectors the heads read, by name or path, and its fingerprint."""
 
     folder: Path
     width: int
@@ -39,6 +41,8 @@ class Stored:
             encoder, fingerprint = str(about["encoder"]), str(about["encoder_fingerprint"])
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as fault:
             raise UserError(f"{place}: is damaged ({fault})") from fault
+        if encoder == f"./{ENCODER}":
+            encoder = str((folder / ENCODER).absolute())
         if version != VERSION:
             raise UserError(f"{place}: is of version {version!r}, expected {VERSION}")
         if not isinstance(width, int) or not 1 <= width <= WIDEST:

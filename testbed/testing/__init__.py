@@ -8,6 +8,7 @@ from testbed.testing.scenario_strategies import scenarios
 from testbed.testing.strategies import budgets, catalogs, edits, interventions, requests, situations, slates
 from testbed.testing.texts import texts, words
 from testbed.testing.tiny import tiny_encoder, tiny_language_model, tiny_tokenizer
+from testbed.testing.tiny_sentences import tiny_sentence_encoder
 from testbed.testing.tiny_seq2seq import tiny_encoder_decoder
 from testbed.testing.toy import ToyObjective, ToyRanker
 from testbed.testing.toy_world import (
@@ -41,6 +42,7 @@ __all__ = [
     "tiny_encoder",
     "tiny_encoder_decoder",
     "tiny_language_model",
+    "tiny_sentence_encoder",
     "tiny_tokenizer",
     "toy_catalog",
     "toy_registry",

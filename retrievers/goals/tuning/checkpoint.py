@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,6 @@ from testbed.tuning.state import STATE, load_state, save_state, save_weights
 
 if TYPE_CHECKING:
     from retrievers.goals.model import CurvedHeads
-    from retrievers.goals.tuning.options import GoalsTrainer
 
 __all__ = ["STATE", "Progress", "load", "load_best", "save", "save_best"]
 
@@ -33,27 +33,26 @@ class Progress:
 
 def save(
     folder: Path,
-    options: GoalsTrainer,
-    heads: CurvedHeads,
+    given: Mapping[str, Any],
+    network: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
     progress: Progress,
-    about: dict[str, Any],
+    about: Mapping[str, Any],
 ) -> None:
-    """Write a checkpoint after an epoch."""
-    dumped = options.model_dump(mode="json")
-    save_state(folder, str(progress.epoch), dumped, heads, optimizer, progress, about)
+    """Write a checkpoint after an epoch. `given`: the options."""
+    save_state(folder, str(progress.epoch), given, network, optimizer, progress, about)
 
 
 def load(
     folder: Path,
-    options: GoalsTrainer,
-    heads: CurvedHeads,
+    given: Mapping[str, Any],
+    free: Collection[str],
+    network: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
-    about: dict[str, Any],
+    about: Mapping[str, Any],
 ) -> Progress | None:
-    """Put a checkpoint into heads and optimizer, see `testbed.tuning.state.load_state`."""
-    dumped = options.model_dump(mode="json")
-    return load_state(folder, dumped, options.free, heads, optimizer, Progress, about)
+    """Put a checkpoint into network and optimizer, see `testbed.tuning.state.load_state`."""
+    return load_state(folder, given, free, network, optimizer, Progress, about)
 
 
 def load_best(folder: Path, heads: CurvedHeads) -> None:
@@ -61,7 +60,7 @@ def load_best(folder: Path, heads: CurvedHeads) -> None:
     heads.load_state_dict(load_file(folder / WEIGHTS))
 
 
-def save_best(folder: Path, heads: CurvedHeads, about: dict[str, Any]) -> None:
+def save_best(folder: Path, heads: CurvedHeads, about: Mapping[str, Any]) -> None:
     """Write the heads as they are now, for use."""
     save_weights(folder / WEIGHTS, heads)
     replace_text(folder / ABOUT, json.dumps({"version": VERSION, **about}, indent=1) + "\n")

@@ -13,10 +13,22 @@ if TYPE_CHECKING:
     from testbed.environment import Environment
 
 
+OF_ENCODER = ("encoder_layers", "encoder_epochs", "encoder_learning_rate")
+"""Options that only fine-tuning depends on."""
+
+
 class GoalsTrainer(TrainerPlugin):
     """Train heads whose cosines say what follows what in a dialogue (CCL: Erker et al. 2022)."""
 
-    free: ClassVar[tuple[str, ...]] = ("data", "validation", "test", "seeds", "epochs", "patience")
+    free: ClassVar[tuple[str, ...]] = (
+        "data",
+        "validation",
+        "test",
+        "seeds",
+        "epochs",
+        "patience",
+        "encoder_epochs",
+    )
     """Options that may change when a training goes on; what the files hold may not."""
 
     data: Annotated[Path, "path relative to the working directory"]
@@ -51,7 +63,13 @@ class GoalsTrainer(TrainerPlugin):
     patience: int = Field(default=3, ge=1)
     """Epochs without a better validation before training ends."""
     encoder: str = "minilm"
-    """The sentence encoder, which stays as it is."""
+    """The sentence encoder whose vectors the heads read."""
+    encoder_layers: int = Field(default=0, ge=0)
+    """Its top transformer layers that learn, together with the heads, once these are trained; 0 leaves it as it is."""
+    encoder_epochs: int = Field(default=2, ge=0)
+    """Most passes over the windows with the encoder; `patience` holds here too."""
+    encoder_learning_rate: float = Field(default=2e-5, gt=0)
+    """Of the encoder's layers; that of the heads is a tenth of `learning_rate` meanwhile."""
     seeds: tuple[int, ...] = (0,)
     """Each is a training of its own, in a folder `seed-<number>`."""
 

@@ -14,8 +14,11 @@ from retrievers.goals.data import Dialogues, split_of
 from retrievers.goals.evaluation import direction_accuracy, mean_share, next_ranks
 from retrievers.goals.scoring import Curvature
 from retrievers.goals.tuning.card import card
+from retrievers.goals.tuning.course import Course
+from retrievers.goals.tuning.fine_tuning import FineTuning
 from retrievers.goals.tuning.training import Training
 from retrievers.goals.vectors import vectors_of
+from testbed.language.learning_encoder import LearningEncoder
 from testbed.tuning.checkpoint import replace_text
 from testbed.tuning.processes import progress_bar
 
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from testbed.language.encoder import Encoder
 
 LOG, FIGURES, CARD = "log.jsonl", "figures.json", "README.md"
+TUNED = "tuned"
+"""Folder below a seed's, for heads with the encoder that was tuned with them."""
 
 
 def train(options: GoalsTrainer, folder: Path, env: Environment) -> None:
@@ -37,6 +42,8 @@ def train(options: GoalsTrainer, folder: Path, env: Environment) -> None:
         options.data, options.validation, options.test, deduplicate=options.deduplicate, limit=options.limit
     )
     encoder, device = env.encoder(options.encoder), choose_device(env.device)
+    if options.encoder_layers:  # faults show before anything is trained
+        LearningEncoder.loaded(options.encoder, options.encoder_layers, device=env.device, cache=env.cache)
     folder.mkdir(parents=True, exist_ok=True)
     figures: dict[str, list[dict[str, float]]] = {}
     measured = split.test or split.validation
@@ -52,9 +59,22 @@ def train(options: GoalsTrainer, folder: Path, env: Environment) -> None:
             found = figures_of(measured, Curvature.of(tested, run.heads))
             replace_text(place / FIGURES, json.dumps(found, indent=1) + "\n")
             figures.setdefault("these heads", []).append(found)
+            if options.encoder_layers:
+                found = _tuned(run, place / TUNED, measured, env, bar)
+                figures.setdefault("heads and encoder", []).append(found)
     figures["plain cosine"] = [figures_of(measured, Curvature.plain(tested))]
     replace_text(folder / FIGURES, json.dumps(figures, indent=1) + "\n")
     replace_text(folder / CARD, card(options, split, figures))
+
+
+def _tuned(
+    before: Training, place: Path, measured: Dialogues, env: Environment, bar: Progress
+) -> dict[str, float]:
+    run = FineTuning(before, place, env)
+    _run(run, place, bar, f"seed {before.seed}, encoder")
+    found = figures_of(measured, Curvature.of(run.encoder.encode(measured.texts), run.heads))
+    replace_text(place / FIGURES, json.dumps(found, indent=1) + "\n")
+    return found
 
 
 def figures_of(dialogues: Dialogues, curvature: Curvature) -> dict[str, float]:
@@ -73,8 +93,8 @@ def _embedded(
     return vectors_of(dialogues.texts, encoder, env.cache, lambda done, _: bar.update(task, completed=done))
 
 
-def _run(training: Training, place: Path, bar: Progress, name: str) -> None:
-    task = bar.add_task(name, total=training.options.epochs, completed=training.progress.epoch, note="")
+def _run(training: Course, place: Path, bar: Progress, name: str) -> None:
+    task = bar.add_task(name, total=training.most, completed=training.progress.epoch, note="")
     with (place / LOG).open("a", encoding="utf-8") as log:
 
         def tell(line: dict[str, Any]) -> None:
@@ -83,4 +103,4 @@ def _run(training: Training, place: Path, bar: Progress, name: str) -> None:
             bar.update(task, advance=1, note=f"rank ÷ pool {line['validation']:.4f}")
 
         training.run(tell)
-    bar.update(task, completed=training.options.epochs)
+    bar.update(task, completed=training.most)
