@@ -96,11 +96,15 @@ class GCG(FunnelOptions):
             yield Step(target.edit(current.text), current.mean)
             some = in_turn(victim.situations, current.losses, turn, self.gradient_situations)
             screen = in_turn(victim.situations, current.losses, turn, self.screen_situations)
-            stage = list(proposers)[turn % len(proposers)]
-            gradient = victim.gradients(target.edit(current.text), some, stages=[stage]).get(stage)
-            turn += 1
-            if gradient is None:
+            names = list(proposers)
+            for stage in (*names[turn % len(names) :], *names[: turn % len(names)]):
+                # A stage before which the target was dropped shows no gradient.
+                gradient = victim.gradients(target.edit(current.text), some, stages=[stage]).get(stage)
+                if gradient is not None:
+                    break
+            else:
                 return
+            turn += 1
             swaps = annealed(self.swaps, self.anneal, turn)
             candidates = proposers[stage].draw(gradient, swaps, rng)
             if not candidates:

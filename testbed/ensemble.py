@@ -54,6 +54,11 @@ class EnsembleVictim:
         """Most items that may be put into histories."""
         return self.victims[0].history
 
+    @property
+    def stages(self) -> tuple[tuple[str, ...], ...]:
+        """The last stage of every stack; they stand side by side."""
+        return (self.names,)
+
     def request(self, situation: Situation) -> Request:
         """The request of a situation."""
         return self.victims[0].request(situation)

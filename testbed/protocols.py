@@ -454,6 +454,10 @@ class Victim(Protocol):
     def history(self) -> int:
         """Most items that may be put into histories (`HistoryEdit`); 0 where they are out of reach."""
 
+    @property
+    def stages(self) -> tuple[tuple[str, ...], ...]:
+        """Names of the stages that are seen, in the order of the stack, those side by side together."""
+
     def request(self, situation: Situation) -> Request:
         """The request of a situation."""
 
@@ -493,9 +497,8 @@ class Victim(Protocol):
         *,
         stages: Collection[str] | None = None,
     ) -> dict[str, TokenGradient]:
-        """Mean gradient over situations per differentiable stage, of all or only of `stages`; needs `gradients`.
-
-        A stage that the target reached in none of the situations is left out.
+        """Mean gradient over situations per differentiable stage that is seen, of all or only of `stages`; needs
+        `gradients`. A stage that is shown the target in none of the situations is left out.
         """
 
     def surfaces(self) -> dict[str, Surface]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from testbed.protocols import Context, Objective, Probe, Scorable
+from testbed.protocols import Context, Objective, Probe, Scorable, Scores
 from testbed.stack import Call, Node
 from testbed.types import Slate, Usage
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BEST, WORST = 500.0, 1000.0
 """Between these lies the loss of a situation in which a stage that the attacker sees dropped the target.
@@ -23,31 +26,76 @@ Arrive: TypeAlias = Callable[[Node, Sequence[Call]], list[tuple[Context, Slate]]
 
 
 def dropped_losses(
-    stages: Sequence[Node], calls: Sequence[Call], arrive: Arrive, objective: Objective
+    groups: Sequence[Sequence[Node]], calls: Sequence[Call], arrive: Arrive, objective: Objective
 ) -> tuple[np.ndarray, Usage]:
     """Losses of calls whose target did not reach the last stage, (calls,), and what telling them took.
 
-    `stages`: those seen, in the order of the stack. The last one that was still shown the target says how far it is
-    from being let through; the more stages lie behind that one, the worse. inf where none was shown it.
+    `groups`: the stages that are seen, in the order of the stack, those side by side together (see `abreast`). The last
+    group that was still shown the target says how far it is from being let through; the more lie behind that one, the
+    worse. inf where none was shown it. Of stages side by side each tells the target's place among its listings, so
+    that none counts more for the unit of its scores.
     """
     losses = np.full(len(calls), np.inf)
     total = Usage()
-    left = list(range(len(calls)))
-    width = (WORST - BEST) / max(1, len(stages))
-    for behind, node in enumerate(reversed(stages)):
-        stage = node.stage
-        if not left or not isinstance(stage, Scorable):
-            continue
-        lost = []
-        for place, (context, slate) in zip(left, arrive(node, [calls[at] for at in left]), strict=True):
-            if slate.rank_of(context.target_id or "") is None:
-                lost.append(place)
+    left = np.arange(len(calls))
+    width = (WORST - BEST) / max(1, len(groups))
+    for behind, group in enumerate(reversed(groups)):
+        told = np.full((len(group), len(left)), np.nan)
+        for row, node in enumerate(group):
+            stage = node.stage
+            if not len(left) or not isinstance(stage, Scorable):
                 continue
-            found, usage = stage.losses(Probe(context, [slate]), objective)
-            total += usage
-            losses[place] = BEST + width * (behind + squashed(float(found[0])))
-        left = lost
+            for column, (context, slate) in enumerate(arrive(node, [calls[int(at)] for at in left])):
+                if slate.rank_of(context.target_id or "") is None:
+                    continue
+                found, usage = stage.losses(Probe(context, [slate]), objective)
+                told[row, column] = squashed(float(found[0]))
+                if len(group) > 1:
+                    above, more = stage.losses(Probe(context, [slate]), _Above())
+                    told[row, column] = min(1.0, (float(above[0]) + told[row, column]) / len(slate))
+                    usage += more
+                total += usage
+        shown = ~np.isnan(told).all(axis=0)
+        losses[left[shown]] = BEST + width * (behind + np.nanmean(told[:, shown], axis=0))
+        left = left[~shown]
     return losses, total
+
+
+def abreast(stages: Sequence[Node], ancestors: Callable[[str], Collection[str]]) -> list[list[Node]]:
+    """Stages in the order of the stack, those together of which none is shown what another one lets through."""
+    groups: list[list[Node]] = []
+    for node in stages:
+        before = ancestors(node.name)
+        if groups and not any(other.name in before for other in groups[-1]):
+            groups[-1].append(node)
+        else:
+            groups.append([node])
+    return groups
+
+
+def standing(losses: np.ndarray, groups: int) -> np.ndarray:
+    """Which group of stages a loss is of: (n,) from 0 in the order of the stack; `groups` for the last stage's own.
+
+    −1 where nothing is known.
+    """
+    known = np.isfinite(losses)
+    behind = np.clip(
+        ((np.where(known, losses, BEST) - BEST) * groups / (WORST - BEST)).astype(int), 0, groups - 1
+    )
+    found = np.where(losses < BEST, groups, groups - 1 - behind)
+    return np.where(known, found, -1)
+
+
+class _Above:
+    """How many rivals have a better score than the target."""
+
+    rivals = True
+    fluent = False
+    listed = 0
+
+    def __call__(self, scores: Scores) -> Tensor:
+        own = scores.total[:, scores.target : scores.target + 1]
+        return (scores.total > own).sum(1).to(scores.total)
 
 
 def squashed(loss: float) -> float:

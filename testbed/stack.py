@@ -130,13 +130,17 @@ class Stack:
                 return node
         raise KeyError(f"the stack has no stage {name!r}")
 
-    def upto(self, name: str) -> Stack:
-        """The stack that ends in one of its stages, with the same stages before it."""
+    def ancestors(self, name: str) -> set[str]:
+        """Names of the stages whose rankings a stage depends on."""
         import networkx as nx
 
+        return set(nx.ancestors(self.graph, name)) - {SOURCE}
+
+    def upto(self, name: str) -> Stack:
+        """The stack that ends in one of its stages, with the same stages before it."""
         if name == self.last.name:
             return self
-        kept = {name, *nx.ancestors(self.graph, self.node(name).name)}
+        kept = {name, *self.ancestors(self.node(name).name)}
         return Stack(self.catalog, [node for node in self.nodes if node.name in kept], self.seed)
 
     def price(self, calls: Sequence[Call], scope: Scope) -> int:

@@ -28,7 +28,7 @@ from testbed.protocols import (
     Surface,
     TokenGradient,
 )
-from testbed.slope import dropped_losses
+from testbed.slope import abreast, dropped_losses
 from testbed.stack import Call, Node, OverAllowance, Scope, Stack
 from testbed.types import (
     HistoryEdit,
@@ -115,6 +115,7 @@ class StackVictim:
         history: int = 0,
     ) -> None:
         self._seen = tuple(stack.node(name) for name in seen)
+        self._groups = abreast(self._seen, stack.ancestors)
         self._stack, self._targets, self._objective = stack, tuple(targets), objective
         self._access, self._max_tokens = access, max_tokens
         self._scope, self._history = Scope(), history
@@ -148,8 +149,13 @@ class StackVictim:
 
     @property
     def stage(self) -> str:
-        """The name of the last stage, under which gradients and surfaces are given."""
+        """The name of the last stage."""
         return self._stack.last.name
+
+    @property
+    def stages(self) -> tuple[tuple[str, ...], ...]:
+        """Names of the stages that are seen, in the order of the stack, those side by side together."""
+        return (*(tuple(node.name for node in group) for group in self._groups), (self.stage,))
 
     def quote(
         self,
@@ -282,7 +288,7 @@ class StackVictim:
         if not self._seen or not len(dropped):
             return losses
         found, usage = dropped_losses(
-            self._seen, [calls[int(at)] for at in dropped], self._arrive_at, self._wanted
+            self._groups, [calls[int(at)] for at in dropped], self._arrive_at, self._wanted
         )
         self.meter.pay(usage)
         losses = losses.copy()
@@ -296,34 +302,44 @@ class StackVictim:
         *,
         stages: Collection[str] | None = None,
     ) -> dict[str, TokenGradient]:
-        """Gradient per differentiable stage, averaged over the situations that the target reached.
+        """Gradient per differentiable stage that is seen, averaged over the situations in which it is shown the target.
 
-        Empty when it reached none of them. `stages`: names as in `surfaces`; the others are left out, at no cost.
+        A stage that is shown it in none of them is left out. `stages`: names as in `surfaces`; the others are left out,
+        at no cost. A query and a gradient call for each stage and situation.
         """
-        stage = self._last(Differentiable, Access.gradients)  # type: ignore[type-abstract]
-        if stages is not None and self.stage not in stages:
-            return {}
+        nodes = [node for node in self._differentiable() if stages is None or node.name in stages]
         calls = self._calls(Access.gradients, [intervention], situations)
-        self.meter.require(queries=len(calls), gradient_calls=len(calls))
-        arrived = self._arrive(calls)
-        self.meter.pay(Usage(queries=len(calls)))
-        target = self._targets[0]
-        found = []
-        for context, slate in arrived:
-            if slate.rank_of(target.item_id) is not None:
-                gradient, usage = stage.gradient(context, slate, target, self._wanted)
-                self.meter.pay(usage)
-                found.append(gradient)
-        if not found:
-            return {}
-        mean = sum((part.gradient for part in found[1:]), found[0].gradient) / len(found)
-        loss = float(np.mean([part.loss for part in found]))
-        return {self._stack.last.name: TokenGradient(found[0].token_ids, mean, loss)}
+        self.meter.require(queries=len(calls) * len(nodes), gradient_calls=len(calls) * len(nodes))
+        target, found = self._targets[0], {}
+        for node in nodes:
+            arrived = self._arrive_at(node, calls)
+            self.meter.pay(Usage(queries=len(calls)))
+            parts = []
+            for context, slate in arrived:
+                if slate.rank_of(target.item_id) is not None:
+                    gradient, usage = node.stage.gradient(context, slate, target, self._wanted)  # type: ignore[attr-defined]
+                    self.meter.pay(usage)
+                    parts.append(gradient)
+            if parts:
+                mean = sum((part.gradient for part in parts[1:]), parts[0].gradient) / len(parts)
+                loss = float(np.mean([part.loss for part in parts]))
+                found[node.name] = TokenGradient(parts[0].token_ids, mean, loss)
+        return found
 
     def surfaces(self) -> dict[str, Surface]:
-        """How text in the target's field is tokenised, per differentiable stage."""
-        stage = self._last(Differentiable, Access.gradients)  # type: ignore[type-abstract]
-        return {self._stack.last.name: stage.surface(self._targets[0])}
+        """How text in the target's field is tokenised, per differentiable stage that is seen, the last one first."""
+        return {
+            node.name: node.stage.surface(self._targets[0])  # type: ignore[attr-defined]
+            for node in self._differentiable()
+        }
+
+    def _differentiable(self) -> list[Node]:
+        """Stages that show gradients: the last one, then those seen before it. UserError where there is none."""
+        self._allow(Access.gradients)
+        found = [node for node in (self._stack.last, *self._seen) if isinstance(node.stage, Differentiable)]
+        if not found:
+            self._last(Differentiable, Access.gradients)  # type: ignore[type-abstract]
+        return found
 
     def continuations(
         self,

@@ -14,6 +14,7 @@ from attacks.gcg import GCG
 from attacks.hill_climb import HillClimb
 from attacks.hotflip import HotFlip
 from attacks.injection import Injection
+from attacks.joint import Joint
 from attacks.ngram_stuffing import NgramStuffing
 from attacks.profile_pollution import ProfilePollution
 from attacks.random_search import RandomSearch
@@ -51,6 +52,7 @@ def _own(kind: str, name: str) -> bool:
         ("rejection", Rejection()),
         ("tree_search", TreeSearch()),
         ("hotflip", HotFlip()),
+        ("joint", Joint()),
     ],
 )
 def test_queries_a_step(name: str, plugin: AttackPlugin) -> None:
