@@ -71,11 +71,11 @@ class Calibration:
 
     @cached_property
     def spread(self) -> float:
-        """How far honest scores lie apart: from the median to the threshold, at least a little."""
+        """How far honest scores lie apart: from the median to the threshold, at least a tenth."""
         scores = [score for group in self.groups.values() for score in group.scores]
         if not scores or not self.enough:
             return 1.0
-        return max(self._everyone - float(np.median(scores)), 1e-6)
+        return max(self._everyone - float(np.median(scores)), 0.1)
 
     @cached_property
     def _everyone(self) -> float:

@@ -91,7 +91,7 @@ class Judge(Wrapper):
                 stacklevel=3,
             )
             return limit, 1.0
-        return limit, max(limit - float(np.median(scores)), 1e-6)
+        return limit, max(limit - float(np.median(scores)), 0.1)
 
     def _honest(self, catalog: Catalog, env: Environment) -> list[float]:
         stage, aid = self.over.build(catalog, env), self.helper(catalog, env)

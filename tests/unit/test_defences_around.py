@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from plenty import Plenty
 from pydantic import ValidationError
 
+from attacks.gcg import GCG
+from attacks.hill_climb import HillClimb
 from defences.detectors.schema import Schema
 from defences.ensembles.smooth import Smooth, disturbed
 from defences.ensembles.vote import Vote
@@ -20,8 +23,10 @@ from defences.rewriters.spotlight import Spotlight
 from defences.rewriters.summarise import Summarise, split
 from retrievers.bm25 import BM25
 from retrievers.llm import LanguageModelRecommender
+from testbed.plan import pool_size
 from testbed.protocols import (
     Access,
+    AttackPlugin,
     Context,
     Differentiable,
     Editable,
@@ -33,6 +38,8 @@ from testbed.protocols import (
     StagePlugin,
     Tokenized,
 )
+from testbed.scenario import from_mapping
+from testbed.stack import Node, Stack
 from testbed.testing import (
     ToyEnvironment,
     ToyObjective,
@@ -42,6 +49,7 @@ from testbed.testing import (
     toy_catalog,
 )
 from testbed.types import Listing, Situation, Slate, Target
+from testbed.victim import StackVictim
 
 SHORT = {"system": "Rank.", "opening": "Best:\n1.", "max_new_tokens": 8}
 LLM = LanguageModelRecommender.model_validate(SHORT)
@@ -285,3 +293,44 @@ def test_they_keep_what_a_stage_promises(plugin: StagePlugin) -> None:
 )
 def test_prompts_keep_what_a_stage_promises(plugin: StagePlugin) -> None:
     check_stage(plugin, examples=1)
+
+
+def searched(stack: Stack, attack: AttackPlugin, access: Access, seen: tuple[str, ...] = ()) -> list[float]:
+    """The objective after each of some steps of an attack on `grand`."""
+    situations = [Situation("office", 0), Situation("cheap", 1)]
+    victim = StackVictim(stack, [TARGET], situations, access=access, objective=ToyObjective(), seen=seen)
+    steps = attack([TARGET], victim, np.random.default_rng(0))
+    return [step.objective or 0.0 for step in itertools.islice(steps, 10)]
+
+
+@pytest.mark.filterwarnings("ignore:Schema")
+def test_searches_find_their_way_past_a_detector() -> None:
+    catalog = toy_catalog()
+    options = {"calibration": (Plenty(count=60),), "own": False, "fpr": 0.05}
+    around = Stack(catalog, [Node("toy", built(Schema.model_validate({**options, "over": ToyRanker()})))])
+    detector = Node("schema", built(Schema.model_validate(options)))
+    front = Stack(catalog, [detector, Node("toy", built(ToyRanker()), ("schema",))])
+    junk = "@#{}|~@ a@b@c}"
+    climb = HillClimb(initial=junk, width=16, finalists=2)
+    gcg = GCG(initial="a|b", tokens=3, width=16, finalists=2, phrases=())
+    for found in (
+        searched(around, gcg, Access.gradients),
+        searched(around, climb, Access.scores),
+        searched(front, climb, Access.scores, ("schema",)),
+    ):
+        assert found[0] > 500
+        assert min(found) < 500
+
+
+def test_what_a_defended_retriever_keeps_is_the_pool() -> None:
+    guarded = {"use": "summarise", "over": {"use": "schema", "over": {"use": "bm25", "k": 3}}}
+    scenario = from_mapping(
+        {
+            "version": 1,
+            "name": "pool",
+            "catalog": {"use": "coffee_machines"},
+            "stack": [guarded, {"use": "llm"}],
+        }
+    )
+    assert pool_size(scenario, 10) == 3
+    assert scenario.as_dict()["stack"][0]["over"]["over"]["k"] == 3
