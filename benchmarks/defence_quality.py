@@ -132,7 +132,7 @@ def measure(given: argparse.Namespace, env: Remembering, log: Log) -> None:
             detecting.measure(name, plugin, few, attacks, {one: honest[one][:40] for one in few}, env, log)
     if "cost" in given.parts and coffee is not None:
         there = attacks["coffee_machines"]
-        chosen = {kind: there[kind][:2] for kind in ("gcg", "injection") if kind in there}
+        chosen = {kind: there[kind][: given.texts] for kind in ("gcg", "injection") if kind in there}
         for name, (plugin, base) in DEFENCES.items():
             costing.measure(name, plugin, base, coffee, chosen, env, log, given.requests)
 
@@ -149,6 +149,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--released", type=Path, help="a checkout of llm-rank-optimizer")
     parser.add_argument("--requests", type=int, default=6, help="requests of `cost`")
+    parser.add_argument("--texts", type=int, default=2, help="texts of a kind that `cost` tries")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path(".bench/defences"))
     parser.add_argument("--write-docs", action="store_true", help="put the tables into docs/defences.md")
