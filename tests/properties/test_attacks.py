@@ -63,6 +63,22 @@ SMALL = GCG(tokens=4, width=6, top_k=8, finalists=2)
         ),
         NgramStuffing(length=3),
         NgramStuffing(length=2, unseen=False, initial="1. {name}", pieces=5, banned_words=("a",)),
+        ToyAttack(),
+        ProfilePollution(),
+        ProfilePollution(items=3, choose="preceding", gap=2),
+        ProfilePollution(items=9, choose="similar"),
+        ProfilePollution(items=2, choose="search", width=3),
+        ProfilePollution(items=2, choose="search", signal="scores", width=9),
+    ],
+    ids=str,
+)
+def test_on_the_toy_stack(plugin: AttackPlugin) -> None:
+    check_attack(plugin)
+
+
+@pytest.mark.parametrize(
+    "plugin",
+    [
         Rewrite(),
         Rewrite(signal="ranks", styles=("keywords", "simple"), longest=5),
         Injection(signal="scores"),
@@ -77,17 +93,11 @@ SMALL = GCG(tokens=4, width=6, top_k=8, finalists=2)
         Undetected(over=RandomSearch(length=2, width=2)),
         Undetected(over=FixedText(text="best in class"), odd_words=0.1),
         Undetected(over=HotFlip(tokens=2, width=2)),
-        ToyAttack(),
-        ProfilePollution(),
-        ProfilePollution(items=3, choose="preceding", gap=2),
-        ProfilePollution(items=9, choose="similar"),
-        ProfilePollution(items=2, choose="search", width=3),
-        ProfilePollution(items=2, choose="search", signal="scores", width=9),
     ],
-    ids=str,
+    ids=lambda plugin: type(plugin).__name__,
 )
-def test_on_the_toy_stack(plugin: AttackPlugin) -> None:
-    check_attack(plugin)
+def test_on_the_toy_stack_more_briefly(plugin: AttackPlugin) -> None:
+    check_attack(plugin, examples=6)
 
 
 OBJECTIVES = [
