@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Annotated
 
 from pydantic import Field
 
@@ -22,12 +23,21 @@ class Joined(CatalogPlugin):
 
     catalogs: tuple[CatalogPlugin, ...] = Field(min_length=1)
     """The catalogs, in the order of their items."""
+    asked: tuple[Annotated[int, Field(ge=1)], ...] | None = None
+    """Places, from 1, of the catalogs whose requests are asked; all when left out. The others only have their items."""
     name: str = "joined"
     """What the whole is called."""
 
     def load(self) -> Catalog:
         """Load and join them. CatalogError where nothing can be asked."""
         parts = [one.load() for one in self.catalogs]
+        if self.asked is not None:
+            if beyond := [place for place in self.asked if place > len(parts)]:
+                raise CatalogError(f"joined: asked: there is no catalog {beyond[0]}; there are {len(parts)}")
+            parts = [
+                part if place in self.asked else replace(part, requests=(), judgements={})
+                for place, part in enumerate(parts, start=1)
+            ]
         label = parts[0].name_field
         ids = _labels([list(part.ids) for part in parts])
         asked = _labels([[request.id for request in part.requests] for part in parts])

@@ -90,6 +90,11 @@ def test_joined_catalogs_keep_grades_and_tell_ids_apart() -> None:
     novel = singles[2].ids[0]
     assert found.name_of(novel) == singles[2].name_of(novel)
     assert "Title" not in found.columns
+    some = Joined(catalogs=parts, asked=(2,)).load()
+    assert len(some) == 100
+    assert [one.id for one in some.requests] == [one.id for one in singles[1].requests]
+    with pytest.raises(CatalogError, match="there is no catalog 4; there are 3"):
+        Joined(catalogs=parts, asked=(4,)).load()
 
 
 def test_lessons_are_dialogues_to_learn_from() -> None:
