@@ -23,8 +23,12 @@ KINDS = ("stages", "attacks", "objectives", "catalogs", "trainers", "observers")
 @click.command("show")
 @click.argument("what")
 @click.option("--all", "everything", is_flag=True, help="All measures of a run, not only its scenario's.")
+@click.option("--diagnostics", "under", is_flag=True, help="What lies under the effects of a run.")
+@click.option(
+    "--names", metavar="MODEL", help="With --diagnostics: effects by how likely MODEL finds a name."
+)
 @AS_JSON
-def command(what: str, everything: bool, as_json: bool) -> None:
+def command(what: str, everything: bool, under: bool, names: str | None, as_json: bool) -> None:
     """Show WHAT: a run directory, a scenario file, or a plug-in or measure by name.
 
     A name may have its kind before it: `gcg` or `attacks/gcg`, `lift@1` or `measures/lift@1`.
@@ -32,7 +36,9 @@ def command(what: str, everything: bool, as_json: bool) -> None:
     from testbed.cube import is_cube, is_cube_run
 
     path = Path(what)
-    if is_cube_run(path):
+    if under or names:
+        _show_diagnostics(path, names, as_json)
+    elif is_cube_run(path):
         show_cube(path, as_json)
     elif is_cube(path):
         _show_cube_file(path, as_json)
@@ -73,6 +79,31 @@ def _show_run(path: Path, everything: bool, as_json: bool) -> None:
                 f"{visible(row['against'] or ''):<14} {row['estimate']:>{sign}9.3f}  {say_bounds(row)}"
             )
     _print_transfer(tables, manifest)
+
+
+def _show_diagnostics(path: Path, names: str | None, as_json: bool) -> None:
+    from testbed.commands.diagnostics import lines_of
+    from testbed.records import read_records
+    from testbed.tables import read_manifest, tables_of
+    from testbed.tables.run import Run
+
+    tables = tables_of(path)
+    found: dict[str, Any] = {"schema": 1, **tables["diagnostics"]}
+    found["order"] = [row for row in tables["rows"] if row["section"] == "order"]
+    found["slots"] = tables["slots"]
+    if names:
+        from testbed.environment import Environment
+        from testbed.tables.familiarity import familiarity, name_log_probs
+
+        run = Run.of(read_records(path / "trials.jsonl"), read_manifest(path))
+        model = Environment().language_model(names)
+        log_p = name_log_probs(model, {target: run.name_of(target) for target in run.targets})
+        found["names"] = {"model": names, **familiarity(run, log_p, tables["verdict"]["measure"])}
+    if as_json:
+        print_json(found)
+        return
+    for line in lines_of(found):
+        click.echo(line)
 
 
 def show_cube(path: Path, as_json: bool) -> None:

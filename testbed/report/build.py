@@ -52,6 +52,7 @@ def render(
 ) -> str:
     """The page as a string; a pure function of its arguments."""
     from testbed.report.sections import (
+        diagnostics,
         effects,
         examples,
         order,
@@ -77,6 +78,7 @@ def render(
         quality.quality(source),
         quality.harm(source),
         order.order(source),
+        *diagnostics.diagnostics(source),
         search.convergence(source),
         search.costs(source),
         search.statuses(source),

@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 from testbed.errors import UserError
 from testbed.measures import Change, Level, Measure, Summary, parse
 from testbed.records import Record
+from testbed.tables.diagnostics import diagnostics
 from testbed.tables.effects import effect_rows, level_rows
 from testbed.tables.examples import Traces, convergence, examples
 from testbed.tables.holm import corrected, primary
@@ -83,6 +84,7 @@ def _build(run: Run, traces: Traces, measures: Iterable[str]) -> dict[str, Any]:
         "survival": survival_counts(run),
         "statuses": _statuses(run),
         "time_to_first": {"attacks": times, "curve": survival_curve(times)},
+        "diagnostics": diagnostics(outcomes),
         "convergence": convergence(run, traces),
         "examples": examples(outcomes, best),
         "power": power_table(run, rows),
