@@ -11,7 +11,7 @@ import numpy as np
 from engine.log import Log
 
 from attacks.losses import asked
-from attacks.objectives import ExpectedRank, Margin
+from attacks.objectives import ExpectedRank
 from family.rows import Row
 from family.victims import Victim
 from testbed.ensemble import EnsembleVictim, attackable
@@ -69,7 +69,7 @@ class Bench:
             [Situation(request, 0) for request in victim.optimise],
             access=row.plugin.access,
             limits={"queries": self.budget(victim)},
-            objective=Margin(),
+            objective=victim.objective,
         )
         started, best, text = time.process_time(), None, ""
         rng = rng_for("family", victim.name, row.name, item, seed)
@@ -107,7 +107,7 @@ class Bench:
                 [Situation(request, 0) for request in victim.optimise],
                 access=Access[signal],
                 limits={"queries": self.budget(victim)},
-                objective=Margin(),
+                objective=victim.objective,
             )
             losses = [
                 loss

@@ -19,7 +19,7 @@ from attacks.tree_search import TreeSearch
 from attacks.undetected import Undetected
 from testbed.protocols import AttackPlugin
 
-LEXICAL = ("bm25", "dense", "seal")
+LEXICAL = ("bm25", "dense")
 SCORED = ("llm", *LEXICAL)
 
 
@@ -48,7 +48,7 @@ def rows() -> tuple[Row, ...]:
         Row("random_search", RandomSearch(length=10, width=4), LEXICAL, "ranks"),
         Row("rewrite, scores", Rewrite(signal="scores", longest=24), SCORED, "scores"),
         Row("injection, scores", Injection(signal="scores", longest=24), ("llm",), "scores"),
-        Row("hill_climb", hill, SCORED, "scores"),
+        Row("hill_climb", hill, (*SCORED, "seal"), "scores"),
         Row("ngram_stuffing", NgramStuffing(length=12), ("bm25", "seal"), "scores"),
         Row("beam_search", BeamSearch(tokens=16, beam=2, width=8, finalists=2), ("llm",), "scores"),
         Row("tree_search", TreeSearch(tokens=16, branch=3, stride=3), ("llm",), "scores"),

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from attacks.objectives import FirstItem, Margin, TextObjective
 from catalogs.shipped import CoffeeMachines, Novels
 from retrievers.bm25 import BM25
 from retrievers.dense import Dense
@@ -29,7 +30,8 @@ SEAL_PROMPT = 'Reader: "{query}"\n\nBookseller: "Then you will love this novel. 
 class Victim:
     """One stage over a shipped catalog, the listings attacked, and how many requests are seen and held out.
 
-    `queries`: an attack's budget unless the command line says otherwise.
+    `queries`: an attack's budget unless the command line says otherwise. `objective`: where each listing is judged by
+    itself, the target's own score says as much as its margin, and no rival has to be judged.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Victim:
     items: tuple[str, ...]
     environment: Environment
     queries: int
+    objective: TextObjective = Margin()
     seen: int = 2
     held_out: int = 12
 
@@ -105,9 +108,16 @@ def victims(environment: Environment) -> dict[str, Callable[[], Victim]]:
     six = (*two, "larkspur-twelve", "pietra-moka", "tundra-steep", "orsino-latte")
     novels = ("rooftop-league", "silk-road-sparrow")
     return {
-        "llm": coffee("llm", "SmolLM2-135M recommender, pointwise, coffee machines", tuned, two, queries=48),
+        "llm": coffee(
+            "llm",
+            "SmolLM2-135M recommender, pointwise, coffee machines",
+            tuned,
+            two,
+            queries=32,
+            objective=FirstItem(),
+        ),
         "bm25": coffee("bm25", "BM25, coffee machines", BM25(k=10), six, queries=480, seen=8),
-        "dense": coffee("dense", "MiniLM embeddings, coffee machines", Dense(k=10), six, queries=180, seen=6),
+        "dense": coffee("dense", "MiniLM embeddings, coffee machines", Dense(k=10), two, queries=120, seen=4),
         "seal": lambda: Victim(
             "seal", "SEAL, 60 novels", seal, Novels(), "Blurb", novels, environment, queries=180, seen=6
         ),
