@@ -1,6 +1,6 @@
 """Does goal drift move before the rank does? Every step of a finished run's attacks, on its held-out requests.
 
-    python benchmarks/goal_drift.py RUN [--random 20] [--set attack.steps=10 ...] [--write-docs]
+    python benchmarks/goal_drift.py RUN [--random 20] [--requests 6] [--set attack.steps=10 ...] [--write-docs]
 
 RUN is the folder of a finished run with traces, such as that of `make demo`. The texts of every step go through the
 run's stack, beside random texts of the same length; `goal_reach` is observed with heads and without. --set: what the
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = arguments(argv)
     log = Log(given.folder / "log.jsonl")
     try:
-        trace = Trace.of(given.run, given.set, given.random, given.threads)
+        trace = Trace.of(given.run, given.set, given.random, given.threads, given.requests)
         measure(trace, log)
         found = courses(trace, log)
         text = markdown(found, len(trace.situations), given.random, trace.world.scenario.name)
@@ -58,12 +58,14 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("run", type=Path, help="folder of a finished run with traces")
     parser.add_argument("--set", action="append", default=[], help="what the run was started with")
     parser.add_argument("--random", type=int, default=20, help="random texts for each target")
+    parser.add_argument("--requests", type=int, help="held-out requests, the first; default: all")
     parser.add_argument("--folder", type=Path, default=Path(".bench/goal_drift"), help="log")
     parser.add_argument("--write-docs", action="store_true", help="put tables and plot into docs/")
     parser.add_argument("--threads", type=int)
     given = parser.parse_args(argv)
-    if given.random < 1:
-        parser.error("--random: must be at least 1")
+    for name in ("random", "requests"):
+        if getattr(given, name) is not None and getattr(given, name) < 1:
+            parser.error(f"--{name}: must be at least 1")
     return given
 
 

@@ -40,14 +40,23 @@ class Attack:
 
 @dataclass(frozen=True)
 class Trace:
-    """A finished run with its traces, brought to life again. `random`: texts of random tokens for each target."""
+    """A finished run with its traces, brought to life again. `random`: texts of random tokens for each target.
+    `requests`: only so many of the held-out ones, the first."""
 
     run: Path
     world: World
     random: int
+    requests: int | None = None
 
     @classmethod
-    def of(cls, run: Path, overrides: Sequence[str], random: int, threads: int | None) -> Trace:
+    def of(
+        cls,
+        run: Path,
+        overrides: Sequence[str],
+        random: int,
+        threads: int | None,
+        requests: int | None = None,
+    ) -> Trace:
         """UserError where the folder holds no traces, or the scenario is not what was run."""
         if not (run / "scenario.yaml").is_file() or not (run / "traces").is_dir():
             raise UserError(f"{run}: is no run with traces")
@@ -55,7 +64,7 @@ class Trace:
         world = build(load(run / "scenario.yaml", overrides), threads=threads)
         if _described(describe(world, (), "")) != _described(manifest):
             raise UserError(f"{run}: had another catalog, stack or split; give the same --set as then")
-        return cls(run, world, random)
+        return cls(run, world, random, requests)
 
     @cached_property
     def attacks(self) -> tuple[Attack, ...]:
@@ -88,7 +97,7 @@ class Trace:
     @property
     def situations(self) -> tuple[Situation, ...]:
         """The held-out ones of the run."""
-        return self.world.plan.splits["test"]
+        return self.world.plan.splits["test"][: self.requests]
 
     def key(self, target: Target, situation: Situation) -> str:
         """Of the log: all that a measurement depends on."""

@@ -16,7 +16,7 @@ COLOURS = (BLUE, RED, SKY, GREY)
 
 
 def draw(found: Sequence[Course], folder: Path, kind: str = "svg") -> Path:
-    """A row a measure, a column a target; the band is what the clean listing and random text reach."""
+    """A row a measure, a column a target; the band is as far as random text moves the clean listing."""
     folder.mkdir(parents=True, exist_ok=True)
     plt.switch_backend("agg")
     targets = list(dict.fromkeys(one.attack.target.item_id for one in found))
@@ -29,10 +29,12 @@ def draw(found: Sequence[Course], folder: Path, kind: str = "svg") -> Path:
             panels[0][column].set_title(target, fontsize=9)
             for row, measure in enumerate(SHOWN):
                 axes, band = panels[row][column], mine[0].bands[measure]
-                axes.axhspan(band.low, band.high, color=GREY, alpha=0.2, linewidth=0)
-                axes.axhline(band.clean, color=GREY, linewidth=0.8)
+                sign = -1 if measure == "rank" else 1
+                low, high = sign * (band.clean - band.reach), sign * (band.clean + band.reach)
+                axes.axhspan(low, high, color=GREY, alpha=0.2, linewidth=0)
+                axes.axhline(sign * band.clean, color=GREY, linewidth=0.8)
                 for one, colour in zip(mine, COLOURS * len(mine), strict=False):
-                    values = one.values[measure]
+                    values = sign * one.means(measure)
                     axes.plot(
                         range(len(values)),
                         values,

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from engine.log import Log
 
 from drift.measuring import OBSERVERS, Attack, Trace
+from testbed.seeds import rng_for
+from testbed.statistics import Cells, Intervals
 from testbed.types import Target
 
 Values = Mapping[str, np.ndarray]
-"""Measure → (texts,) means over requests."""
+"""Measure → values."""
 MEASURES = ("rank", "first", "margin", *OBSERVERS)
 NAMES = {
     "rank": "mean rank",
@@ -25,39 +28,55 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Band:
-    """What is noise: from the least to the greatest of the clean listing and random text in its place."""
+    """What is noise: as far to both sides of the clean listing as random text in its place moves it at most."""
 
     clean: float
-    low: float
-    high: float
+    reach: float
     random: float
 
     @classmethod
     def of(cls, clean: float, random: np.ndarray) -> Band:
         """From means over the same requests."""
-        every = np.array([clean, *random])
-        return cls(clean, float(every.min()), float(every.max()), float(random.mean()))
+        return cls(clean, float(np.abs(random - clean).max()), float(random.mean()))
 
 
 @dataclass(frozen=True)
 class Course:
-    """One attack: measure → (steps,) means over requests, and the band of each measure."""
+    """One attack: measure → (steps, requests), with that of the clean listing (requests,), and the noise bands.
+
+    Values rise with the attacker's success, so ranks stand with a minus.
+    """
 
     attack: Attack
     values: Values
+    clean: Values
     bands: Mapping[str, Band]
 
+    def means(self, measure: str) -> np.ndarray:
+        """(steps,) over requests."""
+        found: np.ndarray = self.values[measure].mean(axis=1)
+        return found
+
     def left(self, measure: str) -> int | None:
-        """The first step that is better for the attacker than everything in the band; None where there is none."""
+        """The first step above the noise band; None where there is none."""
         band = self.bands[measure]
-        if measure == "rank":
-            return first(self.values[measure] < band.low)
-        return first(self.values[measure] > band.high)
+        return first(self.means(measure) > band.clean + band.reach)
+
+    def shown(self, measure: str) -> int | None:
+        """The first step whose gain, request by request, has a 95 % interval above 0."""
+        gains = self.values[measure] - self.clean[measure]
+        lows = [_intervals().of(Cells(gain[None, :, None], (0,))).low for gain in gains]
+        return first(np.array([low is not None and low > 0 for low in lows]))
 
     @property
     def changed(self) -> int | None:
-        """The first step at which any request's rank differs, on average, from the clean one."""
-        return first(self.values["rank"] != self.bands["rank"].clean)
+        """The first step at which the rank of any request is another than the clean one."""
+        return first((self.values["rank"] != self.clean["rank"]).any(axis=1))
+
+
+@cache
+def _intervals() -> Intervals:
+    return Intervals(lambda name: rng_for("goal drift", name))
 
 
 def courses(trace: Trace, log: Log) -> list[Course]:
@@ -65,20 +84,24 @@ def courses(trace: Trace, log: Log) -> list[Course]:
     found = []
     for attack in trace.attacks:
         texts, controls = trace.texts(attack.target), trace.controls(attack.target)
-        means = _means(trace, log, attack.target)
+        every = _values(trace, log, attack.target)
         steps = [texts.index(text) for text in attack.texts]
         noise = [texts.index(text) for text in controls]
-        bands = {name: Band.of(float(values[0]), values[noise]) for name, values in means.items()}
-        found.append(Course(attack, {name: values[steps] for name, values in means.items()}, bands))
+        bands = {
+            name: Band.of(float(values[0].mean()), values[noise].mean(1)) for name, values in every.items()
+        }
+        values = {name: one[steps] for name, one in every.items()}
+        found.append(Course(attack, values, {name: one[0] for name, one in every.items()}, bands))
     return found
 
 
-def _means(trace: Trace, log: Log, target: Target) -> Values:
+def _values(trace: Trace, log: Log, target: Target) -> Values:
+    """(texts, requests) each."""
     entries = [log.entries[trace.key(target, situation)] for situation in trace.situations]
     last = len(trace.world.catalog) + 1  # below every rank
-    ranks = np.array([[last if rank is None else rank for rank in one["rank"]] for one in entries], float)
-    rest = {name: np.array([one[name] for one in entries], float).mean(0) for name in ("margin", *OBSERVERS)}
-    return {"rank": ranks.mean(0), "first": (ranks == 1).mean(0), **rest}
+    ranks = np.array([[last if rank is None else rank for rank in one["rank"]] for one in entries], float).T
+    rest = {name: np.array([one[name] for one in entries], float).T for name in ("margin", *OBSERVERS)}
+    return {"rank": -ranks, "first": (ranks == 1).astype(float), **rest}
 
 
 def first(which: np.ndarray) -> int | None:
@@ -86,14 +109,13 @@ def first(which: np.ndarray) -> int | None:
     return int(np.argmax(which)) if which.any() else None
 
 
-def earlier(found: list[Course], early: str, pick: Callable[[Course], int | None]) -> tuple[int, int, int]:
-    """How many attacks leave the band of `early` before, at and after the step that `pick` tells; never counts as
-    after everything."""
-    pairs = [(_last(one.left(early)), _last(pick(one))) for one in found]
+def earlier(pairs: Iterable[tuple[int | None, int | None]]) -> tuple[int, int, int]:
+    """How often the first of two steps is before, at and after the second; never counts as after everything."""
+    both = [(_last(one), _last(other)) for one, other in pairs]
     return (
-        sum(left < right for left, right in pairs),
-        sum(left == right for left, right in pairs),
-        sum(left > right for left, right in pairs),
+        sum(one < other for one, other in both),
+        sum(one == other for one, other in both),
+        sum(one > other for one, other in both),
     )
 
 

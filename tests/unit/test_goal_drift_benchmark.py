@@ -87,7 +87,7 @@ def test_every_step_is_measured_on_held_out_requests(
             if line["kind"] == "attack" and (line["target"], line["seed"]) == (item, seed)
         )
         place = one.attack.texts.index(attack["text"])
-        for arm, expected in (("attack", one.values["rank"][place]), ("clean", one.bands["rank"].clean)):
+        for arm, expected in (("attack", -one.means("rank")[place]), ("clean", -one.bands["rank"].clean)):
             ranks = [
                 line["ranking"].index(item) + 1
                 for line in records
@@ -101,6 +101,7 @@ def test_every_step_is_measured_on_held_out_requests(
     monkeypatch.setattr("drift.measuring.margin", lambda *_: pytest.fail("measured again"))
     measure(Trace.of(finished, (), 3, None), Log(tmp_path / "log.jsonl"))
     assert (tmp_path / "log.jsonl").read_text("utf-8") == before
+    assert len(Trace.of(finished, (), 3, None, 2).situations) == 2
     text = markdown(found, 4, 3, "toy-drift")
     assert "4 attacks on 2 listings, 4 held-out requests" in text
     assert text.count("\n| step ") == min(len(one.attack.texts) for one in found)
@@ -124,17 +125,17 @@ def test_the_first_step_outside_the_band() -> None:
     from drift.measuring import margin
     from drift.steps import MEASURES, Band, Course, earlier
 
-    band = Band.of(2.0, np.array([1.5, 2.5]))
-    assert (band.low, band.high, band.random) == (1.5, 2.5, 2.0)
-    rising, falling = np.array([2.0, 2.5, 2.6, 9.0]), np.array([2.0, 1.5, 2.4, 1.0])
-    values = {name: falling if name == "rank" else rising for name in MEASURES}
+    band = Band.of(2.0, np.array([1.5, 2.25]))
+    assert (band.clean, band.reach, band.random) == (2.0, 0.5, 1.875)
+    one_up, all_up = [1.0, 4.0, 2.0, 2.0, 2.0, 2.0], [2.4, 2.6, 2.4, 2.6, 2.4, 2.5]
+    rising = np.array([[2.0] * 6, one_up, all_up, [3.0] * 6])
     attack: Any = SimpleNamespace(texts=("",) * 4)
-    one = Course(attack, values, dict.fromkeys(MEASURES, band))
-    assert (one.left("reach"), one.left("rank"), one.changed) == (2, 3, 1)
-    still = Course(attack, dict.fromkeys(MEASURES, np.full(4, 2.0)), dict.fromkeys(MEASURES, band))
-    assert (still.left("reach"), still.left("rank"), still.changed) == (None, None, None)
-    assert earlier([one, still], "reach", lambda found: found.left("rank")) == (1, 1, 0)
-    assert earlier([one], "reach", lambda found: found.changed) == (0, 0, 1)
+    clean, bands = dict.fromkeys(MEASURES, np.full(6, 2.0)), dict.fromkeys(MEASURES, band)
+    one = Course(attack, dict.fromkeys(MEASURES, rising), clean, bands)
+    assert (one.left("reach"), one.shown("reach"), one.changed) == (3, 2, 1)
+    still = Course(attack, dict.fromkeys(MEASURES, np.full((4, 6), 2.0)), clean, bands)
+    assert (still.left("reach"), still.shown("rank"), still.changed) == (None, None, None)
+    assert earlier([(1, 2), (None, 2), (3, None), (None, None), (4, 4)]) == (2, 2, 1)
     slate = Slate((Listing("a", {}, 2.0), Listing("b", {}, 0.5)))
     assert (margin(slate, "a"), margin(slate, "b")) == (1.5, -1.5)
     with pytest.raises(UserError, match="a margin needs scores of the target and of a rival"):
