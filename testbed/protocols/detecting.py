@@ -1,0 +1,25 @@
+"""Stages that say of a listing alone whether it looks manipulated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from testbed.types import Listing
+
+
+class Verdict(NamedTuple):
+    """What a detector says of one listing: a higher score is more suspicious. `note`: why, in words."""
+
+    score: float
+    threshold: float
+    flagged: bool
+    note: str = ""
+
+
+@runtime_checkable
+class Detecting(Protocol):
+    """A stage that can tell a suspicious listing by its fields alone, without a request (`testbed audit`)."""
+
+    def verdicts(self, listings: Sequence[Listing]) -> Sequence[Verdict]:
+        """One verdict a listing, in their order."""
