@@ -133,7 +133,8 @@ def measure(given: argparse.Namespace, env: Remembering, log: Log) -> None:
     if "cost" in given.parts and coffee is not None:
         there = attacks["coffee_machines"]
         chosen = {kind: there[kind][: given.texts] for kind in ("gcg", "injection") if kind in there}
-        for name, (plugin, base) in DEFENCES.items():
+        for name in given.rows or DEFENCES:
+            plugin, base = DEFENCES[name]
             costing.measure(name, plugin, base, coffee, chosen, env, log, given.requests)
 
 
@@ -149,6 +150,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--released", type=Path, help="a checkout of llm-rank-optimizer")
     parser.add_argument("--requests", type=int, default=6, help="requests of `cost`")
+    parser.add_argument("--rows", nargs="*", choices=list(DEFENCES), default=[], help="defences of `cost`; all")
     parser.add_argument("--texts", type=int, default=2, help="texts of a kind that `cost` tries")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path(".bench/defences"))

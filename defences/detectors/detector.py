@@ -79,6 +79,7 @@ class Detector(Around):
     def calibrated(self, reader: Reader, catalog: Catalog, env: Environment) -> tuple[Calibration, Known]:
         """Thresholds from honest listings, and what the reader said of each; a warning where they are too few."""
         from defences.detectors.conformal import Calibration, Group
+        from defences.detectors.honest import honest
         from defences.detectors.suspicion import scored
 
         groups: dict[str, Group] = {}
@@ -89,6 +90,12 @@ class Detector(Around):
             said = scored(reader if name == OWN else self.abroad(reader), read, env.cache)
             groups[name] = Group(tuple(one.owner for one in kept), tuple(one.score for one in said))
             known |= {tuple(fields.items()): one for fields, one in zip(read, said, strict=True)}
+        if not self.own:  # read once all the same, though they calibrate nothing
+            read = [self.seen(one.fields) for one in honest(catalog, OWN, self.most)]
+            known |= {
+                tuple(one.items()): said
+                for one, said in zip(read, scored(reader, read, env.cache), strict=True)
+            }
         found = Calibration(self.fpr, groups, OWN)
         if not found.enough:
             self._warn(max((len(group.scores) for group in groups.values()), default=0))
