@@ -35,14 +35,15 @@ from testbed.world import World, build
 PAGE = Path(__file__).parents[1] / "docs" / "goal-planning.md"
 BEGIN, END = "<!-- catalogs: begin -->", "<!-- catalogs: end -->"
 CATALOGS = ("coffee_machines", "headphones", "tents", "hotels", "novels")
-HEADS, PLAIN = "goals", "goals, plain cosine"
+HEADS, PLAIN, BM25 = "goals", "goals, plain cosine", "bm25, request alone"
+ALONE = ", follows: 0"
 ROWS = {
-    "bm25, request alone": {"use": "bm25", "k": 10},
+    BM25: {"use": "bm25", "k": 10},
     "dense, request alone": {"use": "dense", "k": 10},
     PLAIN: {"use": "goals", "heads": False, "plans": 0},
     HEADS: {"use": "goals", "plans": 0},
-    f"{PLAIN}, follows: 0": {"use": "goals", "heads": False, "follows": 0, "plans": 0},
-    f"{HEADS}, follows: 0": {"use": "goals", "follows": 0, "plans": 0},
+    f"{PLAIN}{ALONE}": {"use": "goals", "heads": False, "follows": 0, "plans": 0},
+    f"{HEADS}{ALONE}": {"use": "goals", "follows": 0, "plans": 0},
 }
 MEASURE = "nDCG@10"
 
@@ -91,21 +92,26 @@ def _ranked(world: World, catalog: Catalog) -> np.ndarray:
 
 
 def markdown(found: dict[str, dict[str, np.ndarray]]) -> str:
-    """A column a catalog; differences of heads from plain cosine below."""
-    requests = [f"{name} ({len(rows[HEADS])} requests)" for name, rows in found.items()]
-    lines = [f"| | {' | '.join(requests)} |", "|---|" + "---|" * len(found)]
+    """A column a catalog, one for all requests together; differences of heads from plain cosine below."""
+    together = {row: np.concatenate([rows[row] for rows in found.values()]) for row in ROWS}
+    columns = {**found, "all": together} if len(found) > 1 else found
+    requests = [f"{name} ({len(rows[HEADS])} requests)" for name, rows in columns.items()]
+    lines = [f"| | {' | '.join(requests)} |", "|---|" + "---|" * len(columns)]
     lines += [
-        f"| {row} | {' | '.join(cell(interval(rows[row])) for rows in found.values())} |" for row in ROWS
+        f"| {row} | {' | '.join(cell(interval(rows[row])) for rows in columns.values())} |" for row in ROWS
     ]
-    cells = []
-    for rows in found.values():
-        test = difference(rows[HEADS], rows[PLAIN])
-        less = test[0] if test else interval(rows[HEADS] - rows[PLAIN])
-        cells.append(
-            f"{less.estimate:+.3f} [{less.low:+.2f}, {less.high:+.2f}]" if less.low is not None else "–"
-        )
-    lines.append(f"| heads − plain cosine | {' | '.join(cells)} |")
+    for one, other in ((HEADS, PLAIN), (f"{HEADS}{ALONE}", f"{PLAIN}{ALONE}"), (HEADS, BM25)):
+        if one in ROWS and other in ROWS:
+            cells = [_less(rows[one], rows[other]) for rows in columns.values()]
+            lines.append(f"| {one} − {other} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _less(one: np.ndarray, other: np.ndarray) -> str:
+    test = difference(one, other)
+    if test is None or test[0].estimate is None or test[0].low is None or test[0].high is None:
+        return "–"
+    return f"{test[0].estimate:+.3f} [{test[0].low:+.2f}, {test[0].high:+.2f}]"
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:

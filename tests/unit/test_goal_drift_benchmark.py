@@ -160,6 +160,6 @@ def test_catalogs_have_a_column_each(
     lines = capsys.readouterr().out.strip().splitlines()
     assert lines[0] == "| | coffee_machines (24 requests) |"
     assert [line.split(" | ")[0] for line in lines[2:]] == [f"| {row}" for row in rows] + [
-        "| heads − plain cosine"
+        "| goals − goals, plain cosine"
     ]
     assert len({line.split(" | ")[1] for line in lines[2:5]}) == 3
