@@ -47,7 +47,7 @@ def _confidence(outcomes: Outcomes) -> Iterator[dict[str, Any]]:
     shares = [masses(record) for record in records]
     quantities = {
         "entropy": [_entropy(list(one.values())) for one in shares],
-        "greedy_nll": [_greedy(record) for record in records],
+        "greedy_nll": _greedy(records),
         "target_mass": [
             one.get(record.target or "", 0.0) if one else np.nan
             for one, record in zip(shares, records, strict=True)
@@ -133,12 +133,16 @@ def _entropy(shares: Sequence[float]) -> float:
     return float(-(own * np.log(own + 1e-300)).sum())
 
 
-def _greedy(record: EvaluationRecord) -> float:
-    """Minus the log-probability of the first choice; nan where scores are no log-probabilities (some above 0)."""
-    scores = [score for score in record.scores or () if score is not None]
-    if not scores or max(scores) > 0:
-        return float("nan")
-    return -scores[0]
+def _greedy(records: Sequence[EvaluationRecord]) -> list[float]:
+    """Minus the log-probability of the first choice; nan everywhere unless all scores of the run can be such.
+
+    That is, in no ranking do the probabilities that they stand for sum up to more than 1.
+    """
+    scores = [[score for score in record.scores or () if score is not None] for record in records]
+    told = [own for own in scores if own]
+    if any(max(own) > 0 or np.exp(own).sum() > 1 + 1e-6 for own in told):
+        return [float("nan")] * len(records)
+    return [-own[0] if own else float("nan") for own in scores]
 
 
 def _told(record: EvaluationRecord) -> dict[str, Sequence[Any]]:

@@ -74,11 +74,10 @@ def test_confidence_shifts_are_paired_and_two_sided() -> None:
     assert rows["target_mass", "attack", "a"]["change"] > 0.99
 
 
-def test_scores_that_are_no_log_probabilities_have_no_loss() -> None:
+@pytest.mark.parametrize("scores", [tuple(9.0 - place for place in range(8)), (0.0,) * 8])
+def test_scores_that_are_no_log_probabilities_have_no_loss(scores: tuple[float, ...]) -> None:
     made = [
-        dataclasses.replace(one, scores=tuple(9.0 - place for place in range(8)))
-        if isinstance(one, EvaluationRecord)
-        else one
+        dataclasses.replace(one, scores=scores) if isinstance(one, EvaluationRecord) else one
         for one in records(ranker=ranked, **WORLD)
     ]
     assert {one["quantity"] for one in told(made)["confidence"]} == {"entropy", "target_mass"}
