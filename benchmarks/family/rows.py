@@ -52,7 +52,7 @@ def rows() -> tuple[Row, ...]:
         Row("ngram_stuffing", NgramStuffing(length=12), ("bm25", "seal"), "scores"),
         Row("beam_search", BeamSearch(tokens=16, beam=2, width=8, finalists=2), ("llm",), "scores"),
         Row("tree_search", TreeSearch(tokens=16, branch=3, stride=3), ("llm",), "scores"),
-        Row("rejection", Rejection(tokens=8, width=4, beta=0.1), ("llm",), "scores"),
+        Row("rejection", Rejection(tokens=6, width=3, beta=0.1), ("llm",), "scores"),
         Row("undetected, hill_climb", Undetected(over=hill, odd_words=0.1), LEXICAL, "scores"),
         Row("gcg", GCG(tokens=16, width=12, finalists=2), ("llm", "dense"), "gradients"),
         Row("hotflip", HotFlip(tokens=16, width=6, gradient_situations=1), ("llm", "dense"), "gradients"),

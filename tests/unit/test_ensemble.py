@@ -17,6 +17,7 @@ from testbed.environment import Environment
 from testbed.errors import ScenarioError, UserError
 from testbed.estimate import estimate
 from testbed.manifest import describe
+from testbed.meter import AccessDenied, BudgetExhausted, Meter
 from testbed.protocols import Access
 from testbed.records import read_records
 from testbed.report import render
@@ -28,7 +29,7 @@ from testbed.tables import tables_of
 from testbed.testing import ToyEnvironment, ToyObjective, ToyRanker, budgets, toy_catalog, toy_registry
 from testbed.testing.toy import ToyStage
 from testbed.types import Situation, Slate, Target
-from testbed.victim import AccessDenied, BudgetExhausted, Meter, StackVictim
+from testbed.victim import StackVictim
 from testbed.world import build
 
 CATALOG = toy_catalog()

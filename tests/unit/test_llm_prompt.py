@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from retrievers.borders import written
 from retrievers.llm import LanguageModelRecommender
 from retrievers.llm.prompt import Renderer
-from retrievers.borders import written
 from testbed.catalog import Catalog
 from testbed.language.chat import as_text
 from testbed.testing import ToyEnvironment, texts, tiny_language_model, tiny_tokenizer, toy_catalog

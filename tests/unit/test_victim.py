@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from retrievers.bm25 import BM25
 from testbed.environment import Environment
 from testbed.errors import UserError
+from testbed.meter import AccessDenied, BudgetExhausted
 from testbed.protocols import Access
 from testbed.stack import Node, Stack
 from testbed.testing import ToyObjective, ToyRanker, budgets, toy_catalog
 from testbed.testing.toy import ToyStage
 from testbed.types import Intervention, Situation, Target, TextEdit
-from testbed.victim import AccessDenied, BudgetExhausted, StackVictim
+from testbed.victim import StackVictim
 
 CATALOG = toy_catalog()
 TARGET = Target("grand", "Description")
