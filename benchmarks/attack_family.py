@@ -46,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     bench = Bench(Log(given.folder / "log.jsonl"), chosen, kept, given.seeds, given.queries)
     try:
         try:
-            bench.run(lambda line: print(line, file=sys.stderr, flush=True))
+            if not given.only_tables:
+                bench.run(lambda line: print(line, file=sys.stderr, flush=True))
         except KeyboardInterrupt:
             print("stopped; the same command goes on from here", file=sys.stderr)
         made = [make() for make in chosen.values()]
@@ -70,6 +71,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--queries", type=int, help="each attack's budget, in place of the victim's own")
     parser.add_argument("--seeds", type=_numbers, default=(0, 1), help="such as 0,1,2")
     parser.add_argument("--folder", type=Path, default=Path(".bench/attacks"), help="where the log is")
+    parser.add_argument("--only-tables", action="store_true", help="of what is measured; measure nothing")
     parser.add_argument("--write-docs", action="store_true", help="put the tables into docs/attack-table.md")
     parser.add_argument("--threads", type=int)
     given = parser.parse_args(argv)
