@@ -91,8 +91,11 @@ class RunDirectory:
                         raise
                     break
                 whole += len(line)
-        with file.open("rb+") as stream:
-            stream.truncate(whole)
+        if (
+            file.stat().st_size > whole
+        ):  # a whole file keeps its time, so that what is derived from it stays younger
+            with file.open("rb+") as stream:
+                stream.truncate(whole)
         return records
 
     def clear(self) -> None:
