@@ -85,14 +85,23 @@ class Trace:
 
     def controls(self, target: Target) -> tuple[str, ...]:
         """Random texts, as long as the attacks' last ones are on average."""
-        sizes = [length(self.world.stack, one.texts[-1]) for one in self.attacks if one.target == target]
-        size = round(sum(sizes) / len(sizes))
-        return tuple(random_text(self.world.stack, size, target.item_id, seed) for seed in range(self.random))
+        return self._drawn[target]
 
     def texts(self, target: Target) -> tuple[str, ...]:
         """All that are measured, none twice; '' is the listing as it was."""
         steps = [text for one in self.attacks if one.target == target for text in one.texts]
         return tuple(dict.fromkeys(["", *steps, *self.controls(target)]))
+
+    @cached_property
+    def _drawn(self) -> dict[Target, tuple[str, ...]]:
+        found, stack = {}, self.world.stack
+        for target in self.targets:
+            sizes = [length(stack, one.texts[-1]) for one in self.attacks if one.target == target]
+            size = round(sum(sizes) / len(sizes))
+            found[target] = tuple(
+                random_text(stack, size, target.item_id, seed) for seed in range(self.random)
+            )
+        return found
 
     @property
     def situations(self) -> tuple[Situation, ...]:
