@@ -78,6 +78,7 @@ def _show_run(path: Path, everything: bool, as_json: bool) -> None:
                 f"{visible(row['measure']):<12} {visible(row['target']):<22} {visible(row['arm']):<14} "
                 f"{visible(row['against'] or ''):<14} {row['estimate']:>{sign}9.3f}  {say_bounds(row)}"
             )
+    _print_survival(tables)
     _print_transfer(tables, manifest)
 
 
@@ -131,6 +132,27 @@ def _show_cube_file(path: Path, as_json: bool) -> None:
         click.echo(f"{axis:<8} {', '.join(levels)}{f' {cube.unit}' if axis == 'budget' else ''}")
     for cell in cube.cells:
         click.echo(f"{cell.scenario.hash}  {' '.join(cell.place.values())}")
+
+
+def _print_survival(tables: Mapping[str, Any]) -> None:
+    """Rankings that still had the target after each stage, arm by arm; nothing for a stack of one stage."""
+    counts: dict[str, dict[str, int]] = {}
+    rankings: dict[str, int] = {}
+    stages = list(dict.fromkeys(row["stage"] for row in tables["survival"]))
+    for row in tables["survival"]:
+        arm = counts.setdefault(row["arm"], dict.fromkeys((*stages, "first"), 0))
+        arm[row["stage"]] += row["out"]
+        if row["stage"] == stages[-1]:
+            arm["first"] += row["first"]
+            rankings[row["arm"]] = rankings.get(row["arm"], 0) + row["n"]
+    if len(stages) < 2:
+        return
+    click.secho("\nrankings with the target after each stage, and with it first", bold=True)
+    heads = [visible(name)[:18] for name in (*stages, "first")]
+    click.echo(f"{'arm':<16}" + "".join(f"{head:>{len(head) + 2}}" for head in heads) + "     of")
+    for name, arm in counts.items():
+        cells = "".join(f"{arm[key]:>{len(head) + 2}}" for key, head in zip(arm, heads, strict=True))
+        click.echo(f"{visible(name):<16}{cells}{rankings[name]:>7}")
 
 
 def _print_transfer(tables: Mapping[str, Any], manifest: Mapping[str, Any]) -> None:

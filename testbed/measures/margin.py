@@ -1,4 +1,4 @@
-"""How far the target's score is ahead of its best rival; moves before the rank does."""
+"""How far the target's score is ahead of its best rival; steadier than the rank."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from testbed.tables.effects import Best, cuts
 from testbed.tables.pairs import Outcomes, paired, single
 from testbed.tables.row import Row, interval_fields
+from testbed.stack import SOURCE
 from testbed.tables.run import ATTACK, Run
 
 
@@ -50,18 +51,26 @@ def stages(run: Run) -> tuple[str, ...]:
 def survival_counts(run: Run) -> list[dict[str, Any]]:
     """Per arm, target and stage: rankings, those with the target before and after it, and first after."""
     counts: dict[tuple[str, str, str], list[int]] = {}
+    sources = _sources(run)
     for record in run.tests:
         if record.target is None:
             continue
         for position, step in enumerate(record.stages):
             tally = counts.setdefault((record.arm, record.target, step.stage), [0, 0, 0, 0])
-            entered = step.rank_in is not None or position == 0
+            entered = step.rank_in is not None or position == 0 or step.stage in sources
             for place, yes in enumerate((True, entered, step.rank_out is not None, step.rank_out == 1)):
                 tally[place] += yes
     return [
         {"arm": arm, "target": target, "stage": stage, "n": n, "in": before, "out": after, "first": first}
         for (arm, target, stage), (n, before, after, first) in counts.items()
     ]
+
+
+def _sources(run: Run) -> frozenset[str]:
+    """Stages that are shown the whole catalog."""
+    stack = run.manifest.get("stack")
+    stages = [one for one in stack if isinstance(one, Mapping)] if isinstance(stack, list) else []
+    return frozenset(str(one.get("name")) for one in stages if list(one.get("inputs") or ()) == [SOURCE])
 
 
 def _values(outcomes: Outcomes, stage: str) -> dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from made_up_run import ITEMS, manifest, records
 
+from testbed.commands.show import _print_survival
 from testbed.errors import UserError
 from testbed.records import AttackRecord, EvaluationRecord, Record, StageRank, to_line
 from testbed.tables import build, frame, tables_of, write_tables
@@ -190,7 +191,8 @@ def test_survival_by_stage() -> None:
         else one
         for one in records(ranker=to_the_top)
     ]
-    found = build(made, manifest())
+    stack = [{"name": "bm25", "inputs": ["source"]}, {"name": "llm", "inputs": ["bm25"]}]
+    found = build(made, {**manifest(), "stack": stack})
     assert find(found, "survives:bm25", against=None)["estimate"] == 1
     assert find(found, "first:bm25", against=None)["estimate"] == 0
     assert find(found, "survives:bm25")["estimate"] == 1
@@ -199,6 +201,35 @@ def test_survival_by_stage() -> None:
         one for one in found["survival"] if (one["arm"], one["target"], one["stage"]) == ("clean", "a", "llm")
     )
     assert counts == {"arm": "clean", "target": "a", "stage": "llm", "n": 20, "in": 0, "out": 0, "first": 0}
+
+
+def test_stages_side_by_side_are_shown_the_whole_catalog(capsys: pytest.CaptureFixture[str]) -> None:
+    made = [
+        dataclasses.replace(
+            one,
+            stages=(
+                StageRank("bm25", None, 3, 4),
+                StageRank("dense", None, None, 4),
+                StageRank("fuse", 3, 1 if one.arm == "attack" else None, 4),
+            ),
+        )
+        if isinstance(one, EvaluationRecord)
+        else one
+        for one in records(ranker=to_the_top)
+    ]
+    whole = ["source"]
+    stack = [{"name": name, "inputs": whole} for name in ("bm25", "dense")]
+    found = build(made, {**manifest(), "stack": [*stack, {"name": "fuse", "inputs": ["bm25", "dense"]}]})
+    clean = {one["stage"]: one for one in found["survival"] if one["arm"] == "clean" and one["target"] == "a"}
+    assert [(clean[name]["in"], clean[name]["out"]) for name in ("bm25", "dense", "fuse")] == [
+        (20, 20), (20, 0), (20, 0)
+    ]  # fmt: skip
+    _print_survival(found)
+    told = capsys.readouterr().out.splitlines()
+    assert told[2].split() == ["arm", "bm25", "dense", "fuse", "first", "of"]
+    attack = next(line for line in told if line.startswith("attack"))
+    assert len(set(attack.split()[1:2] + attack.split()[3:])) == 1
+    assert next(line for line in told if line.startswith("clean")).split()[3:5] == ["0", "0"]
 
 
 def test_cost_and_search_rows(tables: dict[str, Any]) -> None:
