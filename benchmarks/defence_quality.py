@@ -150,7 +150,9 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--released", type=Path, help="a checkout of llm-rank-optimizer")
     parser.add_argument("--requests", type=int, default=6, help="requests of `cost`")
-    parser.add_argument("--rows", nargs="*", choices=list(DEFENCES), default=[], help="defences of `cost`; all")
+    parser.add_argument(
+        "--rows", nargs="*", choices=list(DEFENCES), default=[], help="defences of `cost`; all"
+    )
     parser.add_argument("--texts", type=int, default=2, help="texts of a kind that `cost` tries")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path(".bench/defences"))

@@ -39,10 +39,11 @@ RECIPES = {
     "ml-100k": Recipe({"patience": 5, "reasoning_epochs": 20}),
     "amazon-video-games": Recipe(
         {
+            "items": "both",
             "dropout": 0.3,
             "learning_rate": 0.003,
             "negatives": 256,
-            "epochs": 40,
+            "epochs": 60,
             "reasoning_epochs": 6,
             "patience": 3,
             "decays": 1,

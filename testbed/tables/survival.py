@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from testbed.stack import SOURCE
 from testbed.tables.effects import Best, cuts
 from testbed.tables.pairs import Outcomes, paired, single
 from testbed.tables.row import Row, interval_fields
-from testbed.stack import SOURCE
 from testbed.tables.run import ATTACK, Run
 
 
