@@ -155,15 +155,16 @@ def answers_many_as_one(subject: Subject, calls: Sequence[tuple[Context, Inputs]
 
 
 def keeps_requests_apart(subject: Subject, calls: Sequence[tuple[Context, Inputs]]) -> None:
-    """What one trial's memo holds of a request does not answer another one."""
+    """What one trial's memo holds of a request does not answer the last one of these."""
     memo: dict[object, object] = {}
     for context, inputs in calls:
-        same(
-            subject.ask(context, inputs),
-            subject.stage(replace(context, memo=memo), *inputs),
-            "requests of one trial do not mix",
-            "something is kept in context.memo under a key that does not say of which request it is",
-        )
+        found = subject.stage(replace(context, memo=memo), *inputs)
+    same(
+        subject.ask(context, inputs),
+        found,
+        "requests of one trial do not mix",
+        "something is kept in context.memo under a key that does not say of which request it is",
+    )
 
 
 def sees_edits(subject: Subject, context: Context, intervention: Intervention) -> None:

@@ -59,7 +59,7 @@ def test_every_section_is_there(html: str) -> None:
     parts = [attributes.get("id") for tag, attributes in page.tags if tag == "section"]
     assert parts == [
         *("victim", "effect", "ranks", "shifts", "survival", "stack", "quality", "harm", "order"),
-        *("convergence", "cost", "statuses", "examples", "provenance", "rows"),
+        *("diagnostics", "convergence", "cost", "statuses", "examples", "provenance", "rows"),
     ]
     links = {attributes["href"] for tag, attributes in page.tags if tag == "a"}
     ids = {f"#{attributes['id']}" for _, attributes in page.tags if "id" in attributes}
