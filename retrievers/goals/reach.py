@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 
 class GoalReach(ObserverPlugin):
-    """g = cos(B(reply), A("I'll take the <target>")): tells `goal_reach`, which the measure `goal_drift` reads.
+    """Tell how soon an answer leads to the target being bought, which the measure `goal_drift` reads.
 
-    The reply is the recommender's own text where it wrote one. Otherwise it is what it is expected to say: "I recommend
-    the <name>." of every listing, weighted by the softmax of the scores, or by 1 / log2(1 + rank) where there are none.
-    No model is asked but the sentence encoder (CCL: Erker et al. 2022, arXiv 2211.07591).
+    `goal_reach` is g = cos(B(reply), A("I'll take the <target>")). The reply is the recommender's own text where it
+    wrote one. Otherwise it is what it is expected to say: "I recommend the <name>." of every listing, weighted by the
+    softmax of the scores, or by 1 / log2(1 + rank) where there are none. No model is asked but the sentence encoder
+    (CCL: Erker et al. 2022, arXiv 2211.07591).
     """
 
     tells: ClassVar[tuple[str, ...]] = ("goal_reach",)
