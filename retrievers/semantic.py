@@ -12,7 +12,7 @@ import torch
 
 from retrievers.embeddings import embeddings_of
 from retrievers.encoded import EncodedSurface
-from retrievers.shown import Documents, best, loss_at, objective_of, query_of, ranked, source_of
+from retrievers.shown import Documents, best, loss_at, objective_of, products, query_of, ranked, source_of
 from testbed.catalog import SourceListings
 from testbed.protocols import TokenGradient
 from testbed.types import Intervention, Slate, Target, Usage
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 DECIMALS = 5
 """Cosines are rounded to this many decimals: encoding a text among others moves them by about 1e-7."""
-CHUNK = 4096
 
 
 @dataclass(frozen=True)
@@ -158,12 +157,5 @@ class SemanticRetriever:
 
 
 def cosines(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
-    """Inner products (n,) float64 of unit vectors (n, d) with one (d,), rounded.
-
-    Summed row by row in float64, so that a row's result does not depend on its neighbours.
-    """
-    result = np.empty(len(vectors))
-    for start in range(0, len(vectors), CHUNK):
-        part = vectors[start : start + CHUNK]
-        result[start : start + CHUNK] = np.multiply(part, query, dtype=np.float64).sum(axis=1)
-    return result.round(DECIMALS)
+    """Inner products (n,) float64 of unit vectors (n, d) with one (d,), rounded."""
+    return products(vectors, query).round(DECIMALS)

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from testbed.protocols import Objective
 
 
+CHUNK = 4096
+"""Vectors that are multiplied at once."""
+
+
 class Documents:
     """The text that a retriever reads of every item: the searched fields, a line each. Made on demand."""
 
@@ -75,6 +79,18 @@ def query_of(request: Request) -> str:
 def source_of(slate: Slate) -> SourceListings | None:
     """The whole catalog behind a slate that no stage has touched, else None. Nothing is walked."""
     return slate.listings if isinstance(slate.listings, SourceListings) else None
+
+
+def products(vectors: np.ndarray, aim: np.ndarray) -> np.ndarray:
+    """Inner products (n,) float64 of vectors (n, d) with one (d,).
+
+    Summed row by row in float64, so that a row's result does not depend on its neighbours.
+    """
+    result = np.empty(len(vectors))
+    for start in range(0, len(vectors), CHUNK):
+        part = vectors[start : start + CHUNK]
+        result[start : start + CHUNK] = np.multiply(part, aim, dtype=np.float64).sum(axis=1)
+    return result
 
 
 def best(scores: np.ndarray, ranks: np.ndarray, k: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from retrievers.embeddings import content_hash
 from retrievers.goals.lessons import lessons
 from testbed.language.prepared import notice, prepared
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from testbed.environment import Environment
 
 VERSION = 1
-"""Rises with every change of the training that should not find the heads of before."""
+"""Rises with every change of the lessons or the training that should not find the heads of before."""
 TAUGHT: dict[str, Any] = {
     "batch": 128,
     "weight_decay": 30.0,
@@ -34,11 +35,13 @@ def default_heads(documents: Offers, env: Environment, encoder: str = "minilm") 
 
     They follow from the listings and attributes of the catalog, and from nothing that is done to them afterwards.
     """
-    talks = lessons(documents)
-    said = json.dumps([VERSION, TAUGHT, env.encoder(encoder).fingerprint, talks]).encode()
-    folder = env.cache / "goals" / hashlib.blake2b(said, digest_size=16).hexdigest()
+    catalog = documents.catalog
+    facts = [dict(one) for one in catalog.attributes]
+    parts = [VERSION, TAUGHT, content_hash(documents, env.encoder(encoder)), catalog.name, facts]
+    folder = env.cache / "goals" / hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
 
     def build(target: Path) -> None:
+        talks = lessons(documents)
         notice(f"goals: learning from {len(talks)} simulated dialogues, once, in {folder}")
         _train(talks, target, env, encoder)
 

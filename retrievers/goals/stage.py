@@ -18,9 +18,9 @@ from retrievers.goals.offers import Offers
 from retrievers.goals.planner import best as best_paths
 from retrievers.goals.planner import graph_of
 from retrievers.goals.scoring import Curvature
-from retrievers.shown import best, loss_at, objective_of, ranked, searched_fields, source_of
+from retrievers.shown import best, loss_at, objective_of, products, ranked, searched_fields, source_of
 from testbed.protocols import TokenGradient
-from testbed.types import Intervention, Request, Slate, Target, Usage
+from testbed.types import Intervention, Slate, Target, Usage
 
 if TYPE_CHECKING:
     from retrievers.goals.plugin import Goals
@@ -113,24 +113,31 @@ class GoalPlanner:
 
     def _scored(self, context: Context, shown: Curvature) -> np.ndarray:
         follows, goal = self._aims(context)
-        found = _products(shown.after, follows)
+        found = products(shown.after, follows)
         if goal is not None:
-            found = found + _products(shown.before(self.options.ahead), goal)
+            found = found + products(shown.before(self.options.ahead), goal)
         return np.asarray(found.round(DECIMALS))
 
     def _aims(self, context: Context) -> tuple[np.ndarray, np.ndarray | None]:
         """What an offer's A is compared with, (width,), weights included; and what its B is: A(goal), or None."""
-        said, wish = [turn for turn in _said(context.request) if turn.strip()], context.request.goal.strip()
-        key = ("aims", id(self), tuple(said), wish)
+        said, goal = self._talk(context)
+        count = len(said)
+        distances = np.arange(count, 0, -1)
+        before = np.where((distances % 2 == 1)[:, None], said.odd, said.even)
+        follows = before.sum(0, dtype=np.float64) * (self.options.follows / max(1, count))
+        return follows, goal.after[0].astype(np.float64) if context.request.goal.strip() else None
+
+    def _talk(self, context: Context) -> tuple[Curvature, Curvature]:
+        """The turns so far, the request the newest, and the goal; read once a trial."""
+        request = context.request
+        said = [turn for turn in (*request.dialogue, request.text) if turn.strip()]
+        key = ("talk", id(self.heads), tuple(said), request.goal)
         if key not in context.memo:
-            found = Curvature.of(self.encoder.encode([*said, wish]), self.heads)
-            distances = np.arange(len(said), 0, -1)
-            before = np.where((distances % 2 == 1)[:, None], found.odd[:-1], found.even[:-1])
-            follows = before.sum(0, dtype=np.float64) * (self.options.follows / max(1, len(said)))
-            goal = found.after[-1].astype(np.float64) if wish else None
-            context.memo[key] = (follows if said else np.zeros(found.after.shape[1]), goal)
-        aims: tuple[np.ndarray, np.ndarray | None] = context.memo[key]
-        return aims
+            found = Curvature.of(self.encoder.encode([*said, request.goal]), self.heads)
+            last = np.array([len(said)])
+            context.memo[key] = (found.only(np.arange(len(said))), found.only(last))
+        talk: tuple[Curvature, Curvature] = context.memo[key]
+        return talk
 
     def _shown(self, context: Context, slate: Slate) -> Curvature:
         """The offers of a slate in its order."""
@@ -158,8 +165,9 @@ class GoalPlanner:
         if not (self.options.plans and goal.strip() and len(found)):
             return {}
         offers = self._shown(context, found)
-        aim = Curvature.of(self.encoder.encode([goal]), self.heads)
-        views = (np.concatenate(pair) for pair in zip(offers.views, aim.views, strict=True))
+        views = (
+            np.concatenate(pair) for pair in zip(offers.views, self._talk(context)[1].views, strict=True)
+        )
         ids = [listing.item_id for listing in found]
         graph = graph_of([*ids, (GOAL,)], Curvature(*views))
         plans = []
@@ -185,13 +193,3 @@ class GoalPlanner:
     def _rows(self, slate: Slate) -> np.ndarray:
         rows = self.documents.catalog.rows
         return np.array([rows[item_id] for item_id in slate.ids], dtype=np.int64)
-
-
-def _said(request: Request) -> tuple[str, ...]:
-    """The turns so far, oldest first; the request is the newest."""
-    return (*request.dialogue, request.text)
-
-
-def _products(vectors: np.ndarray, aim: np.ndarray) -> np.ndarray:
-    """Inner products (n,) float64, summed row by row, so that a row does not depend on its neighbours."""
-    return np.asarray(np.multiply(vectors, aim, dtype=np.float64).sum(axis=1))
