@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import save_file
 
 from attacks.objectives import FirstItem
-from retrievers.goals import Goals
+from retrievers.goals import Goals, default
 from retrievers.goals.model import CurvedHeads
+from retrievers.goals.offers import Offers
 from retrievers.goals.reach import GoalReach
 from retrievers.goals.scoring import Curvature, full_scores, reply_scores
 from retrievers.goals.stored import ABOUT, VERSION, WEIGHTS
@@ -21,6 +22,7 @@ from testbed.catalog import Catalog
 from testbed.errors import UserError
 from testbed.protocols import Context
 from testbed.testing import ToyEnvironment, check_stage
+from testbed.testing.texts import WORDS
 from testbed.testing.toy_world import toy_catalog
 from testbed.types import Listing, Request, Situation, Slate, Target
 
@@ -170,3 +172,27 @@ def test_reach_is_the_cosine_of_what_is_said(tmp_path: Path) -> None:
     assert reach(at, told)["goal_reach"] == pytest.approx(said("take the Grand Aroma"), abs=1e-6)
     assert reach(context(), Slate(scored)) == {}
     assert reach(at, Slate(())) == {}
+
+
+def test_default_heads_are_taught_once_for_a_catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TESTBED_CACHE", str(tmp_path))
+    known, env = toy_catalog(), ToyEnvironment()
+    talks = [
+        ["Hello", "Hi", f"I want {one} {two}", f"How about {one}?", f"Perfect {two}", "Thanks", "Bye"]
+        for one in WORDS
+        for two in WORDS
+    ]
+    monkeypatch.setattr(default, "lessons", lambda documents: talks)
+    documents = Offers(known, tuple(known.columns))
+    folder = default.default_heads(documents, env)
+    heads = Goals(k=3).build(known, env).heads
+    assert any(weight.abs().max() > 0 for weight in heads.parameters())
+
+    def no_more(documents: Offers) -> list[list[str]]:
+        raise AssertionError("a catalog that is known is not learnt from again")
+
+    monkeypatch.setattr(default, "lessons", no_more)
+    assert default.default_heads(documents, env) == folder
+    renamed = Offers(replace(known, name="other"), tuple(known.columns))
+    with pytest.raises(AssertionError, match="is known"):
+        default.default_heads(renamed, env)
