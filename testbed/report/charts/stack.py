@@ -13,6 +13,8 @@ from testbed.report.charts.drawing import WIDTH, settings, surface, to_svg
 from testbed.report.text import name
 
 LEVEL, BOX = 66, 42
+BOLD, PLAIN = 7.4, 6.2
+"""About what a character of a name and of a detail is wide."""
 
 
 def graph(stack: Sequence[Mapping[str, Any]], first: str = "source") -> nx.DiGraph:
@@ -35,11 +37,10 @@ def draw(stack: Sequence[Mapping[str, Any]], details: Mapping[str, str], *, salt
 
     stages = graph(stack)
     layers = [list(layer) for layer in nx.topological_generations(stages)]
-    widest = max(len(layer) for layer in layers)
     height = LEVEL * len(layers) - (LEVEL - BOX) + 8
-    wide = min(170.0, (WIDTH - 4) / widest - 10)
+    width = {node: min(170.0, (WIDTH - 4) / len(layer) - 10) for layer in layers for node in layer}
     spots = {
-        node: (WIDTH / 2 + (place - (len(layer) - 1) / 2) * (wide + 10), BOX / 2 + 4 + LEVEL * depth)
+        node: (WIDTH / 2 + (place - (len(layer) - 1) / 2) * (width[node] + 10), BOX / 2 + 4 + LEVEL * depth)
         for depth, layer in enumerate(layers)
         for place, node in enumerate(layer)
     }
@@ -61,15 +62,16 @@ def draw(stack: Sequence[Mapping[str, Any]], details: Mapping[str, str], *, salt
             arrow.set(color=STAND_IN["soft"], linewidth=1.2)
             axes.add_patch(arrow)
         for node, (x, y) in spots.items():
+            wide = width[node]
             corner = (x - wide / 2, y - BOX / 2)
             box = FancyBboxPatch(corner, wide, BOX, boxstyle="round,pad=0,rounding_size=6")
             box.set(facecolor=STAND_IN["paper"], edgecolor=STAND_IN["soft"], linewidth=1.2)
             axes.add_patch(box)
             detail = details.get(node, "")
-            size = int(wide / 5.6)
+            size = int(wide / BOLD)
             axes.text(x, y - (7 if detail else 0), name(node, size), ha="center", va="center", weight="bold")
             if detail:
-                text = name(detail, int(wide / 4.9))
+                text = name(detail, int(wide / PLAIN))
                 axes.text(x, y + 9, text, ha="center", va="center", size=9, color=STAND_IN["soft"])
         words = ", ".join(f"{before} to {after}" for before, after in stages.edges)
         return to_svg(figure, f"Stages: {words}", salt)
