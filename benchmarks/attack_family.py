@@ -1,6 +1,6 @@
 """Does each attack beat random text at its access level, for the same queries?
 
-    python benchmarks/attack_family.py [--victims llm,bm25,dense,seal] [--rows gcg,hotflip] [--seeds 0,1]
+    python benchmarks/attack_family.py [--victims llm,stack,bm25,dense,seal] [--rows gcg,hotflip] [--seeds 0,1]
 
 Every attack of the family searches a text for two listings with two seeds, within one budget of queries. The control
 is the best of as many random texts of that length as the same budget pays for, by the same signal (one text where

@@ -94,7 +94,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--try", dest="tried", action="append", type=_options, default=[],
-        help="OPTION=VALUE;OPTION=VALUE: only train a base like that and tell its validation; may be repeated",
+        help="OPTION=VALUE;OPTION=VALUE: only train a base (or a `loss`) so and tell its validation; may be repeated",
     )  # fmt: skip
     parser.add_argument(
         "--model", action="append", type=_pair, default=[],

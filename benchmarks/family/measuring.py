@@ -71,6 +71,7 @@ class Bench:
             access=row.plugin.access,
             limits={"queries": self.budget(victim)},
             objective=victim.objective,
+            seen=() if row.last_alone else victim.watched,
         )
         started, best, text = time.process_time(), None, ""
         rng = rng_for("family", victim.name, row.name, item, seed)
@@ -109,6 +110,7 @@ class Bench:
                 access=Access[signal],
                 limits={"queries": self.budget(victim)},
                 objective=victim.objective,
+                seen=victim.watched,
             )
             losses = [
                 loss

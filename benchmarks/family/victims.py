@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +13,7 @@ from attacks.objectives import FirstItem, Margin, TextObjective
 from catalogs.shipped import CoffeeMachines, Novels
 from retrievers.bm25 import BM25
 from retrievers.dense import Dense
+from retrievers.fuse import Fuse
 from retrievers.llm import LanguageModelRecommender
 from retrievers.seal import SEAL
 from testbed.arms import length, random_text
@@ -20,7 +21,7 @@ from testbed.catalog import Catalog
 from testbed.environment import Environment
 from testbed.protocols import CatalogPlugin, StagePlugin
 from testbed.seeds import rng_for
-from testbed.stack import Node, Stack
+from testbed.stack import SOURCE, Node, Stack
 from testbed.types import Target
 
 SEAL_PROMPT = 'Reader: "{query}"\n\nBookseller: "Then you will love this novel. It is about'
@@ -28,8 +29,9 @@ SEAL_PROMPT = 'Reader: "{query}"\n\nBookseller: "Then you will love this novel. 
 
 @dataclass(frozen=True)
 class Victim:
-    """One stage over a shipped catalog, the listings attacked, and how many requests are seen and held out.
+    """A stage over a shipped catalog, the listings attacked, and how many requests are seen and held out.
 
+    `before`: what stands before it, by name, with inputs. `watched`: those of them that an attacker may see into.
     `queries`: an attack's budget unless the command line says otherwise. `objective`: where each listing is judged by
     itself, the target's own score says as much as its margin, and no rival has to be judged.
     """
@@ -38,13 +40,15 @@ class Victim:
     title: str
     stage: StagePlugin
     source: CatalogPlugin
-    field: str
+    written: str
     items: tuple[str, ...]
     environment: Environment
     queries: int
     objective: TextObjective = Margin()
     seen: int = 2
     held_out: int = 12
+    before: Mapping[str, tuple[StagePlugin, tuple[str, ...]]] = field(default_factory=dict)
+    watched: tuple[str, ...] = ()
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -53,8 +57,15 @@ class Victim:
 
     @cached_property
     def stack(self) -> Stack:
-        """The stage, built when it is first asked for."""
-        return Stack(self.catalog, [Node(self.name, self.stage.build(self.catalog, self.environment))])
+        """The stages, built when they are first asked for."""
+        last = (self.stage, (tuple(self.before)[-1],) if self.before else (SOURCE,))
+        return Stack(
+            self.catalog,
+            [
+                Node(name, stage.build(self.catalog, self.environment), inputs)
+                for name, (stage, inputs) in {**self.before, self.name: last}.items()
+            ],
+        )
 
     @property
     def optimise(self) -> tuple[str, ...]:
@@ -68,7 +79,7 @@ class Victim:
 
     def target(self, item: str) -> Target:
         """The listing with the field that is written to."""
-        return Target(item, self.field)
+        return Target(item, self.written)
 
     @property
     def reads_tokens(self) -> bool:
@@ -104,6 +115,11 @@ def victims(environment: Environment) -> dict[str, Callable[[], Victim]]:
 
     tuned = LanguageModelRecommender(model="smollm2-135m-recommender", reading="pointwise")
     seal = SEAL(k=60, beams=6, length=5, titles=False, prompt=SEAL_PROMPT)
+    found = {
+        "bm25": (BM25(k=5), (SOURCE,)),
+        "dense": (Dense(k=5), (SOURCE,)),
+        "fuse": (Fuse(keep=4), ("bm25", "dense")),
+    }
     two = ("aurelia-grand", "swiftbrew-go")
     six = (*two, "larkspur-twelve", "pietra-moka", "tundra-steep", "orsino-latte")
     novels = ("rooftop-league", "silk-road-sparrow")
@@ -115,6 +131,16 @@ def victims(environment: Environment) -> dict[str, Callable[[], Victim]]:
             two,
             queries=32,
             objective=FirstItem(),
+        ),
+        "stack": coffee(
+            "stack",
+            "BM25 and MiniLM, four of ten coffee machines go to the recommender",
+            tuned,
+            two,
+            queries=90,
+            seen=3,
+            before=found,
+            watched=("bm25", "dense"),
         ),
         "bm25": coffee("bm25", "BM25, coffee machines", BM25(k=10), six, queries=480, seen=8),
         "dense": coffee("dense", "MiniLM embeddings, coffee machines", Dense(k=10), two, queries=120, seen=4),

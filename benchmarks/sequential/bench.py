@@ -89,11 +89,11 @@ class Bench:
             self.say(key)
 
     def attempt(self, name: str, options: dict[str, Any], seed: int) -> None:
-        """`try/…`: a base with other options, validated only; what a recipe's options are chosen by."""
+        """`try/…`: a base, or the variant of a `loss`, with other options, validated only; recipes are chosen by it."""
         key = self.key("try", name)
         if key in self.log and not self.log.entries[key]["cut"]:
             return
-        made = self.plan.trainer(BASE, **options)
+        made = self.plan.trainer(options.get("loss", BASE), **options)
         place = self.plan.folder("tried") / name / f"seed-{seed}"
         run(made, self.split, place, seed, self.device, self.env, self.say)
         self.log.add(key, seed=seed, **history(place, made))

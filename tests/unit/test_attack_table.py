@@ -26,7 +26,7 @@ from testbed.environment import Environment
 from testbed.registry import installed
 from testbed.statistics import Interval
 
-ELSEWHERE = ("profile_pollution", "safegeo", "joint")
+ELSEWHERE = ("profile_pollution", "safegeo")
 SMALL = ["--victims", "bm25", "--rows", "fixed_text, echo", "--queries", "16", "--seeds", "0"]
 
 

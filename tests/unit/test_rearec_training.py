@@ -119,6 +119,23 @@ def test_a_phase_that_waited_in_vain_goes_on_from_its_best_in_smaller_steps(tmp_
     assert max(line["NDCG@10"] for line in lines) == again.progress.best
 
 
+def test_reasoning_has_a_learning_rate_of_its_own(tmp_path: Path) -> None:
+    """With next to none the backbone stays what it was."""
+    base = tmp_path / "base"
+    base.mkdir()
+    training_of(base / "seed-0", RearecTrainer(**SMALL)).run(lambda line: None)
+    backbone = load_file(base / "seed-0" / checkpoint.BEST)
+    del backbone["steps"]
+    given = {**SMALL, "loss": "erl", "steps": 2, "reasoning_epochs": 2, "start": base}
+    changed = {}
+    for rate in (None, 1e-12):
+        training = training_of(tmp_path / f"{rate}", RearecTrainer(**given, reasoning_rate=rate))
+        training.run(lambda line: None)
+        now = training.model.state_dict()
+        changed[rate] = max(float((now[name] - value).abs().max()) for name, value in backbone.items())
+    assert changed[1e-12] < 1e-6 < 1e-3 < changed[None]
+
+
 def test_reasoning_begins_from_the_backbone_of_another_training(tmp_path: Path) -> None:
     base = tmp_path / "base"
     base.mkdir()

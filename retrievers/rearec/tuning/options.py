@@ -59,6 +59,8 @@ class RearecTrainer(TrainerPlugin, ModelOptions):
     """Positions of each history that reasoning is learnt at in an epoch."""
     learning_rate: float = Field(default=1e-3, gt=0)
     """Of Adam; constant but for `decays`."""
+    reasoning_rate: float | None = Field(default=None, gt=0)
+    """Learning rate while steps are taught; as before when left out."""
     decays: int = Field(default=0, ge=0)
     """How often a phase that waited in vain goes on from its best weights, at a fifth of the learning rate."""
     weight_decay: float = Field(default=0.0, ge=0)

@@ -134,8 +134,9 @@ class Training:
         rng = rng_for(self.seed, "epoch", self.progress.phase, self.progress.epoch)
         alone = options.backbone == "bert4rec"
         branches = options.branches if self.reasoning or alone else None
+        rate = (options.reasoning_rate if self.reasoning else None) or options.learning_rate
         for group in self.optimizer.param_groups:
-            group["lr"] = options.learning_rate / SLOWER**self.progress.decays
+            group["lr"] = rate / SLOWER**self.progress.decays
         total, count = 0.0, 0
         model.train()
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
