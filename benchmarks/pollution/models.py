@@ -20,7 +20,7 @@ from testbed.environment import Environment
 
 SIZE: dict[str, Any] = {
     "width": 32, "inner": 64, "learning_rate": 0.003, "batch": 2048,
-    "epochs": 15, "reasoning_epochs": 4, "patience": 4,
+    "epochs": 15, "reasoning_epochs": 8, "patience": 4,
 }  # fmt: skip
 """Small: every model is to train within minutes on one core."""
 SMALLER = {**SIZE, "layers": 1, "negatives": 256, "epochs": 12, "patience": 12}
@@ -28,8 +28,10 @@ SMALLER = {**SIZE, "layers": 1, "negatives": 256, "epochs": 12, "patience": 12}
 STEPS = 3
 TEXT_EPOCHS = 8
 """Of models of texts, whose epochs take longer."""
+REASONING: dict[str, Any] = {"steps": STEPS, "reasoning_rate": SIZE["learning_rate"] / 5}
+"""Slower than the backbone learnt, which steps taught at its own rate take the quality from."""
 KINDS: dict[str, dict[str, Any]] = {
-    "base": {}, "erl": {"loss": "erl", "steps": STEPS}, "prl": {"loss": "prl", "steps": STEPS},
+    "base": {}, "erl": {"loss": "erl", **REASONING}, "prl": {"loss": "prl", **REASONING},
 }  # fmt: skip
 NAMES = {
     f"{items}-{kind}": f"{ {'base': 'no steps', 'erl': 'ERL', 'prl': 'PRL'}[kind] }, items by {items}"
