@@ -12,8 +12,8 @@ import numpy as np
 
 from attacks.losses import mean_loss, mean_rank_loss
 from testbed.protocols import Access, Continuation, Sampling, Victim
-from testbed.slope import BEST, WORST
 from testbed.types import Intervention, Situation, text_edits
+from testbed.victim.slope import BEST, WORST
 
 FREE = 200
 """Calls in a row that ask for detected texts only, after which a search is stuck: it would never spend its budget."""

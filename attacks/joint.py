@@ -128,7 +128,7 @@ class Proposals:
         """Candidates of all stages, as many of each as the text fails there."""
         import numpy as np
 
-        from testbed.slope import standing
+        from testbed.victim.slope import standing
 
         groups = self.victim.stages
         at = (

@@ -8,8 +8,8 @@ from math import log2
 import numpy as np
 
 from testbed.protocols import Victim
-from testbed.slope import WORST
 from testbed.types import Intervention
+from testbed.victim.slope import WORST
 
 DROPPED = WORST
 """What a situation counts in which the target never reached the recommender: worse than any loss that occurs."""

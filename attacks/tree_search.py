@@ -11,8 +11,8 @@ from pydantic import Field
 
 from attacks.writing import WritingAttack
 from testbed.protocols import Step, Victim
-from testbed.slope import BEST
 from testbed.types import Situation, Target
+from testbed.victim.slope import BEST
 
 if TYPE_CHECKING:
     import numpy as np

@@ -35,7 +35,7 @@ from testbed.protocols import (
     Tokenized,
 )
 from testbed.types import Intervention, Slate, Target, Usage
-from testbed.victim import together
+from testbed.victim.single import together
 
 
 class Through:

@@ -8,14 +8,13 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from testbed.arms import intervention_of, length
-from testbed.ensemble import attackable
 from testbed.errors import StopRun, UserError
-from testbed.meter import BudgetExhausted
 from testbed.plan import AttackTrial, EvaluationTrial
 from testbed.records import AttackRecord, EvaluationRecord, StageRank, Stopped
 from testbed.seeds import rng_for
 from testbed.stack import Call, Outcome
 from testbed.types import STACK, HistoryEdit, Situation, history_edits, text_edits
+from testbed.victim import BudgetExhausted, attackable
 
 if TYPE_CHECKING:
     from testbed.plan import Arm

@@ -14,12 +14,10 @@ from attacks.losses import asked
 from attacks.objectives import ExpectedRank
 from family.rows import Row
 from family.victims import Victim
-from testbed.ensemble import EnsembleVictim, attackable
-from testbed.meter import BudgetExhausted
 from testbed.protocols import Access
 from testbed.seeds import rng_for
 from testbed.types import Situation
-from testbed.victim import StackVictim
+from testbed.victim import BudgetExhausted, EnsembleVictim, StackVictim, attackable
 
 Tell = Callable[[str], None]
 Judge = StackVictim | EnsembleVictim

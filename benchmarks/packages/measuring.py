@@ -17,12 +17,12 @@ from retrievers.bm25 import BM25
 from retrievers.dense import Dense
 from retrievers.llm import LanguageModelRecommender
 from testbed.catalog import Catalog
-from testbed.ensemble import attackable
 from testbed.environment import Environment
 from testbed.protocols import Access, StagePlugin
 from testbed.seeds import rng_for
 from testbed.stack import Call, Node, Stack
 from testbed.types import Situation, Target
+from testbed.victim import attackable
 
 FIELD, RANDOM = "Sources", "random words"
 ROSTER = 30

@@ -10,8 +10,8 @@ import numpy as np
 
 from defences.change import Call, Change
 from defences.through import Through, through
-from testbed.slope import BEST, WORST, squashed
 from testbed.types import Slate
+from testbed.victim.slope import BEST, WORST, squashed
 
 if TYPE_CHECKING:
     from defences.detectors.screen import Screen
@@ -22,7 +22,7 @@ class Guard(Change):
     """Shows the stage what the screen lets through. Demoted listings stand behind those that the stage ranked.
 
     A flagged target has a loss between 500 and 1,000, as where a stage before the last one dropped it
-    (`testbed.slope`): the closer to the threshold, the lower.
+    (`testbed.victim.slope`): the closer to the threshold, the lower.
     """
 
     def __init__(self, screen: Screen) -> None:

@@ -147,8 +147,8 @@ class Judged(Change):
         return replace(answer, listings=tuple(good), usage=usage, note=note, detail=detail)
 
     def settled(self, probe: Probe, losses: np.ndarray) -> np.ndarray:
-        """The stage's losses; between 500 and 1,000 where the target is flagged, see `testbed.slope`."""
-        from testbed.slope import BEST, WORST, squashed
+        """The stage's losses; between 500 and 1,000 where the target is flagged, see `testbed.victim.slope`."""
+        from testbed.victim.slope import BEST, WORST, squashed
 
         found, target = losses.copy(), probe.context.target_id or ""
         if math.isinf(self.limit):

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from testbed.meter import AccessDenied, BudgetExhausted, Meter
 from testbed.protocols import Access, AttackPlugin, Objective, Step
 from testbed.stack import Stack
 from testbed.testing.failures import fail
 from testbed.types import Intervention, Situation, Target, text_edits
-from testbed.victim import StackVictim
+from testbed.victim import AccessDenied, BudgetExhausted, Meter, StackVictim
 
 PATIENCE = 50
 """Calls that an attack may still make after one was refused for lack of budget."""

@@ -12,12 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testbed.ensemble import EnsembleVictim, attackable, unique
 from testbed.environment import Environment
 from testbed.errors import ScenarioError, UserError
 from testbed.estimate import estimate
 from testbed.manifest import describe
-from testbed.meter import AccessDenied, BudgetExhausted, Meter
 from testbed.protocols import Access
 from testbed.records import read_records
 from testbed.report import render
@@ -29,7 +27,8 @@ from testbed.tables import tables_of
 from testbed.testing import ToyEnvironment, ToyObjective, ToyRanker, budgets, toy_catalog, toy_registry
 from testbed.testing.toy import ToyStage
 from testbed.types import Situation, Slate, Target
-from testbed.victim import StackVictim
+from testbed.victim import AccessDenied, BudgetExhausted, Meter, StackVictim
+from testbed.victim.ensemble import EnsembleVictim, attackable, unique
 from testbed.world import build
 
 CATALOG = toy_catalog()

@@ -15,12 +15,11 @@ from attacks.objectives import FirstItem, Margin
 from attacks.random_search import RandomSearch
 from attacks.scored import Scored
 from retrievers.llm import LanguageModelRecommender
-from testbed.ensemble import attackable
 from testbed.protocols import Access, AttackPlugin, Scores, Step, Surface
 from testbed.stack import Node, Stack
 from testbed.testing import ToyEnvironment, ToyObjective, toy_catalog, toy_stack
 from testbed.types import Intervention, Situation, Target
-from testbed.victim import StackVictim
+from testbed.victim import StackVictim, attackable
 
 TARGET = Target("grand", "Description")
 SITUATIONS = (Situation("cheap", 0, 5), Situation("camp", 1, 3))

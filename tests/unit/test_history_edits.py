@@ -12,7 +12,6 @@ from testbed.arms import inserted_by, intervention_of
 from testbed.catalog import Catalog
 from testbed.environment import Environment
 from testbed.errors import ScenarioError
-from testbed.meter import AccessDenied
 from testbed.plan import Arm
 from testbed.protocols import Access, AttackPlugin, CatalogPlugin, Context, StagePlugin, Step, Victim
 from testbed.records import AttackRecord, from_line, to_line
@@ -23,7 +22,7 @@ from testbed.testing import ToyObjective, check_attack, toy_catalog, toy_registr
 from testbed.testing.failures import CheckFailed
 from testbed.trial import run_attack, run_evaluation
 from testbed.types import HistoryEdit, Listing, Request, Situation, Slate, Target
-from testbed.victim import StackVictim
+from testbed.victim import AccessDenied, StackVictim
 from testbed.world import World, build
 
 TARGET = Target("grand", "Description")

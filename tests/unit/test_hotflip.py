@@ -12,12 +12,11 @@ import torch
 from attacks.hotflip import HotFlip, ranked
 from attacks.objectives import Margin
 from retrievers.dense import Dense
-from testbed.meter import BudgetExhausted
 from testbed.protocols import Access, AttackPlugin, Step, TokenGradient
 from testbed.stack import Node, Stack
 from testbed.testing import ToyEnvironment, ToyObjective, toy_catalog, toy_stack
 from testbed.types import Situation, Target
-from testbed.victim import StackVictim
+from testbed.victim import BudgetExhausted, StackVictim
 
 TARGET = Target("grand", "Description")
 SITUATIONS = (Situation("cheap", 0, 5), Situation("camp", 1, 3))

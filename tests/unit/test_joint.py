@@ -11,15 +11,14 @@ from attacks.joint import Joint
 from retrievers.bm25 import BM25
 from retrievers.dense import Dense
 from retrievers.fuse import Fuse
-from testbed.meter import AccessDenied, BudgetExhausted
 from testbed.protocols import Access
-from testbed.slope import BEST, WORST, abreast, standing
 from testbed.stack import Node, Stack
 from testbed.testing import ToyEnvironment, ToyObjective, check_attack, toy_catalog
 from testbed.testing.texts import WORDS
 from testbed.testing.toy import ToyRanker
 from testbed.types import Situation, Target
-from testbed.victim import StackVictim
+from testbed.victim import AccessDenied, BudgetExhausted, StackVictim
+from testbed.victim.slope import BEST, WORST, abreast, standing
 
 TARGET = Target("grand", "Description")
 SITUATIONS = tuple(Situation(request, 0) for request in ("cheap", "quiet", "two", "gift"))

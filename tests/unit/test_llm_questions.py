@@ -19,12 +19,11 @@ from retrievers.llm.readings import Prompt
 from retrievers.llm.stage import Recommender
 from testbed.errors import UserError
 from testbed.language import Row
-from testbed.meter import BudgetExhausted
 from testbed.protocols import Access, Context, ObjectivePlugin, Probe, Scores
 from testbed.stack import Node, Stack
 from testbed.testing import ToyEnvironment, toy_catalog
 from testbed.types import Listing, Place, Situation, Slate, Target
-from testbed.victim import StackVictim
+from testbed.victim import BudgetExhausted, StackVictim
 
 CATALOG = toy_catalog()
 REQUESTS = CATALOG.requests

@@ -12,11 +12,10 @@ import pytest
 from attacks.rejection import Rejection, accepted
 from attacks.tree_search import Node, TreeSearch
 from testbed.errors import UserError
-from testbed.meter import BudgetExhausted
 from testbed.protocols import Access, AttackPlugin, Step
 from testbed.testing import ToyObjective, toy_stack
 from testbed.types import Situation, Target
-from testbed.victim import StackVictim
+from testbed.victim import BudgetExhausted, StackVictim
 
 TARGET = Target("grand", "Description")
 SITUATIONS = (Situation("cheap", 0, 5), Situation("camp", 1, 3))

@@ -13,14 +13,12 @@ from attacks.objectives import FirstItem, Margin
 from retrievers.bm25 import BM25
 from retrievers.dense import Dense
 from retrievers.seal import SEAL
-from testbed.ensemble import attackable
 from testbed.errors import UserError
-from testbed.meter import AccessDenied, BudgetExhausted
 from testbed.protocols import Access, Seeking, StagePlugin, Step
 from testbed.stack import Call, Node, Stack
 from testbed.testing import ToyEnvironment, check_attack, toy_catalog, toy_stack
 from testbed.types import Intervention, Situation, Target
-from testbed.victim import StackVictim
+from testbed.victim import AccessDenied, BudgetExhausted, StackVictim, attackable
 
 CATALOG = toy_catalog()
 TARGET = Target("grand", "Description")

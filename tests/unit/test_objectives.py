@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from attacks.objectives import Eisl, ExpectedRank, FirstItem, Margin, TextObjective
 from testbed.errors import UserError
-from testbed.protocols import Scores
+from testbed.protocols import Access, Scores
 from testbed.testing import toy_stack
 from testbed.types import Situation, Target
-from testbed.victim import Access, StackVictim
+from testbed.victim import StackVictim
 
 TARGET = Target("grand", "Description")
 ALL = [FirstItem(), Margin(), ExpectedRank(), Eisl(), Eisl(position_weight=0)]

@@ -11,11 +11,10 @@ from pydantic import ValidationError
 from attacks.neighbours import popular, preceding, similar
 from attacks.profile_pollution import ProfilePollution
 from testbed.catalog import Catalog
-from testbed.meter import BudgetExhausted
 from testbed.protocols import Access, Context, Scores
 from testbed.stack import Node, Stack
 from testbed.types import HistoryEdit, Item, Listing, Request, Situation, Slate, Target, Usage
-from testbed.victim import StackVictim
+from testbed.victim import BudgetExhausted, StackVictim
 
 HISTORIES = (("a", "t", "b"), ("a", "t", "c"), ("b", "a", "b", "t"), ("c",))
 TEXTS = {

@@ -12,13 +12,12 @@ from retrievers.bm25 import BM25
 from retrievers.llm import LanguageModelRecommender
 from retrievers.llm.proposals import drawn
 from testbed.language import Prefix, Row
-from testbed.meter import AccessDenied, BudgetExhausted
 from testbed.protocols import Access, Sampling
 from testbed.stack import Node, Stack
 from testbed.testing import ToyEnvironment, ToyObjective, tiny_language_model, toy_catalog, toy_stack
 from testbed.testing.tiny import FAMILIES
 from testbed.types import Place, Situation, Target
-from testbed.victim import StackVictim
+from testbed.victim import AccessDenied, BudgetExhausted, StackVictim
 
 SITUATION = Situation("cheap", 0, 4)
 

@@ -14,12 +14,11 @@ from attacks.hill_climb import HillClimb, moved
 from attacks.scored import in_turn
 from attacks.words import acceptable, vocabulary
 from retrievers.llm import LanguageModelRecommender
-from testbed.meter import BudgetExhausted
 from testbed.protocols import Access, AttackPlugin, Sampling, Step
 from testbed.stack import Node, Stack
 from testbed.testing import ToyEnvironment, ToyObjective, toy_catalog, toy_stack
 from testbed.types import Intervention, Situation, Target
-from testbed.victim import StackVictim
+from testbed.victim import BudgetExhausted, StackVictim
 
 TARGET = Target("grand", "Description")
 SITUATIONS = (Situation("cheap", 0, 5), Situation("camp", 1, 3))

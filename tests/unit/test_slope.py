@@ -14,15 +14,14 @@ from attacks.objectives import FirstItem
 from attacks.random_search import RandomSearch
 from retrievers.bm25 import BM25
 from testbed.errors import ScenarioError
-from testbed.meter import BudgetExhausted
 from testbed.protocols import Access, AttackPlugin
 from testbed.scenario import Scenario, from_mapping
-from testbed.slope import BEST, SCALE, WORST, squashed
 from testbed.stack import Node, Stack
 from testbed.testing import ToyEnvironment, ToyRanker, toy_catalog
 from testbed.testing.toy_world import toy_registry
 from testbed.types import Situation, Slate, Target, Usage
-from testbed.victim import StackVictim
+from testbed.victim import BudgetExhausted, StackVictim
+from testbed.victim.slope import BEST, SCALE, WORST, squashed
 from testbed.world import build
 
 CATALOG = toy_catalog()

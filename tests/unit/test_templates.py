@@ -14,12 +14,11 @@ from attacks.random_search import RandomSearch
 from attacks.rewrite import Rewrite, Style
 from attacks.templates import SLOT, fill, keywords, library
 from retrievers.bm25 import BM25
-from testbed.meter import BudgetExhausted
 from testbed.protocols import Access, AttackPlugin, Context, Step
 from testbed.stack import Node, Stack
 from testbed.testing import ToyEnvironment, toy_catalog, toy_stack
 from testbed.types import Situation, Slate, Target
-from testbed.victim import StackVictim
+from testbed.victim import BudgetExhausted, StackVictim
 
 CATALOG = toy_catalog()
 TARGET = Target("grand", "Description")

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from testbed.catalog import Catalog
-from testbed.meter import BudgetExhausted
 from testbed.protocols import (
     Access,
     AttackPlugin,
@@ -25,6 +24,7 @@ from testbed.protocols import (
 from testbed.testing import CheckFailed, ToyRanker, check_attack, check_catalog, check_stage, toy_catalog
 from testbed.testing.toy import ToyStage
 from testbed.types import Intervention, Item, Request, Slate, Target, TextEdit, Usage
+from testbed.victim import BudgetExhausted
 
 COUNTER = itertools.count()
 BROKEN: dict[str, Callable[[Any, Context, Slate], Slate]] = {}

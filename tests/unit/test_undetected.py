@@ -17,13 +17,12 @@ from attacks.hotflip import HotFlip
 from attacks.random_search import RandomSearch
 from attacks.undetected import Undetected
 from testbed.errors import UserError
-from testbed.meter import BudgetExhausted
 from testbed.protocols import Access, AttackPlugin, Context, Step
 from testbed.scenario import from_mapping
 from testbed.stack import Call, Node, Stack
 from testbed.testing import ToyEnvironment, ToyObjective, ToyRanker, toy_catalog
 from testbed.types import Situation, Slate, Target
-from testbed.victim import StackVictim
+from testbed.victim import BudgetExhausted, StackVictim
 
 CATALOG = toy_catalog()
 TARGET = Target("grand", "Description")

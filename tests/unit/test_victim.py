@@ -14,13 +14,12 @@ from hypothesis import strategies as st
 from retrievers.bm25 import BM25
 from testbed.environment import Environment
 from testbed.errors import UserError
-from testbed.meter import AccessDenied, BudgetExhausted
 from testbed.protocols import Access
 from testbed.stack import Node, Stack
 from testbed.testing import ToyObjective, ToyRanker, budgets, toy_catalog
 from testbed.testing.toy import ToyStage
 from testbed.types import Intervention, Situation, Target, TextEdit
-from testbed.victim import StackVictim
+from testbed.victim import AccessDenied, BudgetExhausted, StackVictim
 
 CATALOG = toy_catalog()
 TARGET = Target("grand", "Description")
@@ -135,7 +134,9 @@ def test_costs_are_booked() -> None:
     victim, stage = victim_of()
     tokens = 0
     for situation in SITUATIONS:
-        (context, slate) = victim._arrive(victim._calls(Access.ranks, [EDIT], [situation]))[0]
+        (context, slate) = victim._arrive(
+            victim._stack.last, victim._calls(Access.ranks, [EDIT], [situation])
+        )[0]
         tokens += stage.price(context, slate)
     ask(victim, "ranks")
     ask(victim, "objective")

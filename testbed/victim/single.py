@@ -8,14 +8,12 @@ from typing import TypeVar
 import numpy as np
 
 from testbed.errors import UserError, listed
-from testbed.meter import AccessDenied, BudgetExhausted, Meter
 from testbed.protocols import (
     Access,
     Context,
     Continuation,
     Differentiable,
     Objective,
-    Priced,
     Probe,
     Proposing,
     Sampling,
@@ -27,8 +25,7 @@ from testbed.protocols import (
     Surface,
     TokenGradient,
 )
-from testbed.slope import abreast, dropped_losses
-from testbed.stack import Call, Node, OverAllowance, Scope, Stack
+from testbed.stack import Call, Node, Stack
 from testbed.types import (
     HistoryEdit,
     Intervention,
@@ -38,11 +35,13 @@ from testbed.types import (
     Target,
     Usage,
     history_edits,
-    text_edits,
 )
+from testbed.victim.meter import Meter
+from testbed.victim.passage import Passage
+from testbed.victim.permissions import Permissions
+from testbed.victim.slope import abreast, dropped_losses
 
 Ability = TypeVar("Ability")
-Answer = TypeVar("Answer")
 
 
 class StackVictim:
@@ -69,15 +68,16 @@ class StackVictim:
         self._seen = tuple(stack.node(name) for name in seen)
         self._groups = abreast(self._seen, stack.ancestors)
         self._stack, self._targets, self._objective = stack, tuple(targets), objective
-        self._access, self._max_tokens = access, max_tokens
-        self._scope, self._history = Scope(), history
+        self._max_tokens = max_tokens
         self.meter = meter if meter is not None else Meter(dict(limits or {}))
         self.situations = tuple(situations)
+        self._permissions = Permissions(access, self._targets, self.situations, stack.catalog.rows, history)
+        self._passage = Passage(stack, self.meter)
 
     @property
     def access(self) -> Access:
         """The level that is granted."""
-        return self._access
+        return self._permissions.access
 
     @property
     def remaining(self) -> Mapping[str, float]:
@@ -97,7 +97,7 @@ class StackVictim:
     @property
     def history(self) -> int:
         """Most items that may be put into histories."""
-        return self._history
+        return self._permissions.history
 
     @property
     def stage(self) -> str:
@@ -130,10 +130,7 @@ class StackVictim:
             worlds.insert(0, base)
         calls = self._calls(needs, worlds, situations)
         queries = len(calls) // max(1, len(worlds)) * len(interventions)
-        limited = "tokens" in self.meter.limits
-        return Usage(
-            queries=queries, tokens=self._fold * self._stack.price(calls, self._scope) if limited else 0
-        )
+        return Usage(queries=queries, tokens=self._fold * self._passage.price(calls))
 
     def request(self, situation: Situation) -> Request:
         """The request of a situation."""
@@ -156,7 +153,7 @@ class StackVictim:
         """
         calls = self._calls(Access.ranks, interventions, situations)
         self.meter.require(queries=len(calls))
-        outcomes = self._through(lambda scope: self._stack.run(calls, scope))
+        outcomes = self._passage.run(calls)
         self.meter.pay(Usage(queries=len(calls)))
         failed = next((one.slate.note for one in outcomes if one.slate.status == "error"), None)
         if failed is not None:
@@ -171,7 +168,7 @@ class StackVictim:
         """Objective per (intervention, situation), lower is better; inf where the target was dropped on the way.
 
         Where a stage dropped it that the attacker sees, a number from 500 to 1,000 instead: the lower, the closer the
-        target was to being let through (see `testbed.slope`).
+        target was to being let through (see `testbed.victim.slope`).
         """
         stage = self._last(Scorable, Access.scores)  # type: ignore[type-abstract]
         return self._score(interventions, situations, lambda probes: together(stage, probes, self._wanted))
@@ -216,7 +213,7 @@ class StackVictim:
         calls = self._calls(Access.scores, worlds, situations)
         paid = len(calls) // max(1, len(worlds)) * len(interventions)
         self.meter.require(queries=paid)
-        arrived = self._arrive(calls)
+        arrived = self._arrive(self._stack.last, calls)
         self.meter.pay(Usage(queries=paid))
         per = len(calls) // max(1, len(worlds))
         first = len(worlds) - len(interventions)
@@ -240,7 +237,7 @@ class StackVictim:
         if not self._seen or not len(dropped):
             return losses
         found, usage = dropped_losses(
-            self._groups, [calls[int(at)] for at in dropped], self._arrive_at, self._wanted
+            self._groups, [calls[int(at)] for at in dropped], self._arrive, self._wanted
         )
         self.meter.pay(usage)
         losses = losses.copy()
@@ -264,7 +261,7 @@ class StackVictim:
         self.meter.require(queries=len(calls) * len(nodes), gradient_calls=len(calls) * len(nodes))
         target, found = self._targets[0], {}
         for node in nodes:
-            arrived = self._arrive_at(node, calls)
+            arrived = self._arrive(node, calls)
             self.meter.pay(Usage(queries=len(calls)))
             parts = []
             for context, slate in arrived:
@@ -287,7 +284,7 @@ class StackVictim:
 
     def _differentiable(self) -> list[Node]:
         """Stages that show gradients: the last one, then those seen before it. UserError where there is none."""
-        self._allow(Access.gradients)
+        self._permissions.require(Access.gradients)
         found = [node for node in (self._stack.last, *self._seen) if isinstance(node.stage, Differentiable)]
         if not found:
             self._last(Differentiable, Access.gradients)  # type: ignore[type-abstract]
@@ -316,7 +313,7 @@ class StackVictim:
         if not calls:
             return []
         self.meter.require(queries=len(calls))
-        arrived = self._arrive(calls)
+        arrived = self._arrive(self._stack.last, calls)
         self.meter.pay(Usage(queries=len(calls)))
         probe = Probe(arrived[0][0], [slate for _, slate in arrived])
         found, usage = stage.continuations(probe, self._targets[0], count, seed, sampling or Sampling())
@@ -330,7 +327,7 @@ class StackVictim:
 
         A query for each situation. UserError where none of these stages looks for text.
         """
-        self._allow(Access.scores)
+        self._permissions.require(Access.scores)
         nodes = [node for node in (*self._seen, self._stack.last) if isinstance(node.stage, Seeking)]
         if not nodes:
             names = listed([node.name for node in (*self._seen, self._stack.last)])
@@ -342,7 +339,7 @@ class StackVictim:
         self.meter.require(queries=len(calls))
         found = {}
         for node in nodes:
-            arrived = self._arrive_at(node, calls)
+            arrived = self._arrive(node, calls)
             found[node.name], usage = node.stage.sought(arrived, self._targets[0])  # type: ignore[attr-defined]
             self.meter.pay(usage)
         self.meter.pay(Usage(queries=len(calls)))
@@ -360,7 +357,7 @@ class StackVictim:
         return self._objective
 
     def _last(self, ability: type[Ability], needs: Access) -> Ability:
-        self._allow(needs)
+        self._permissions.require(needs)
         stage = self._stack.last.stage
         if not isinstance(stage, ability):
             what = "scores" if needs == Access.scores else "gradients"
@@ -368,64 +365,19 @@ class StackVictim:
             raise UserError(f"stage {self._stack.last.name!r} offers no {what}; attack it by {way}")
         return stage
 
-    def _allow(self, needs: Access) -> None:
-        if self._access < needs:
-            raise AccessDenied(
-                f"the attack asked for {needs.name}; the threat model grants {self._access.name}"
-            )
-
     def _calls(
         self, needs: Access, interventions: Sequence[Intervention], situations: Sequence[Situation] | None
     ) -> list[Call]:
-        self._allow(needs)
-        chosen = self.situations if situations is None else tuple(situations)
-        strangers = [situation for situation in chosen if situation not in self.situations]
-        if strangers:
-            raise AccessDenied(f"{strangers[0]} is not one of the situations the attacker may use")
-        for intervention in interventions:
-            self._within_reach(history_edits(intervention))
-        for edit in (edit for intervention in interventions for edit in text_edits(intervention)):
-            if (edit.item_id, edit.field) not in {(target.item_id, target.field) for target in self._targets}:
-                raise AccessDenied(f"the attacker does not control field {edit.field!r} of {edit.item_id!r}")
+        chosen = self._permissions.asked(needs, interventions, situations)
         return [
             Call(self.request(situation), situation, intervention, self._targets[0].item_id)
             for intervention in interventions
             for situation in chosen
         ]
 
-    def _within_reach(self, inserted: Sequence[HistoryEdit]) -> None:
-        """AccessDenied for more items in histories than the attacker may put there, or for one that does not exist."""
-        if len(inserted) > self._history:
-            raise AccessDenied(
-                f"the attacker put {len(inserted)} items into histories; the threat model allows {self._history}"
-            )
-        for edit in inserted:
-            if edit.item_id not in self._stack.catalog.rows:
-                raise AccessDenied(f"there is no item {edit.item_id!r} to put into a history")
-
-    def _arrive(self, calls: Sequence[Call]) -> list[tuple[Context, Slate]]:
-        """What the last stage would be shown; refused when its tokens would overdraw the budget."""
-        return self._arrive_at(self._stack.last, calls)
-
-    def _arrive_at(self, node: Node, calls: Sequence[Call]) -> list[tuple[Context, Slate]]:
+    def _arrive(self, node: Node, calls: Sequence[Call]) -> list[tuple[Context, Slate]]:
         """What a stage would be shown; refused when its tokens would overdraw the budget."""
-        arrived = self._through(lambda scope: self._stack.inputs_of(node.name, calls, scope))
-        stage = node.stage
-        if "tokens" in self.meter.limits and isinstance(stage, Priced):
-            price = sum(stage.price(context, slate) for context, slate in arrived)
-            self.meter.require(tokens=self._fold * price)
-        return arrived
-
-    def _through(self, work: Callable[[Scope], Answer]) -> Answer:
-        """Send calls through the stack with what is left of the tokens; what was computed is paid for in any case."""
-        self._scope.allowance = self.meter.remaining().get("tokens")
-        self._scope.spent = Usage()
-        try:
-            return work(self._scope)
-        except OverAllowance:
-            raise BudgetExhausted("tokens") from None
-        finally:
-            self.meter.pay(self._scope.spent)
+        return self._passage.arrive(node, calls, self._fold)
 
 
 def _one_history(worlds: Sequence[Intervention]) -> list[list[int]]:

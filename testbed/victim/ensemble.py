@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from testbed.meter import Meter
 from testbed.protocols import Access, Continuation, Objective, Sampling, Sought, Surface, TokenGradient
 from testbed.stack import Stack
 from testbed.types import Intervention, Request, Situation, Target
-from testbed.victim import StackVictim
+from testbed.victim.meter import Meter
+from testbed.victim.single import StackVictim
 
 
 class EnsembleVictim:

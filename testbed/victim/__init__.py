@@ -1,0 +1,7 @@
+"""A stack as an attacker may see it: permissions enforced, every call paid for before anything is computed."""
+
+from testbed.victim.ensemble import EnsembleVictim, attackable
+from testbed.victim.meter import AccessDenied, BudgetExhausted, Meter
+from testbed.victim.single import StackVictim
+
+__all__ = ["AccessDenied", "BudgetExhausted", "EnsembleVictim", "Meter", "StackVictim", "attackable"]
