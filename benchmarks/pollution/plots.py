@@ -21,12 +21,17 @@ DASHES = {"id": "-", "text": "--"}
 
 
 def draw(log: Log, folder: Path, kind: str = "svg") -> Path | None:
-    """A column an attack: how far the state moves, the same beside users' distances, what the target gains."""
+    """A column an attack: how far the state moves, the same beside users' distances, what the target gains.
+
+    A text in a listing outside the history moves no state, so that it has the last row alone.
+    """
     reasoning = [name for name in NAMES if not name.endswith("base")]
+    columns = [("pollution", choose, count, f"{count} × {CHOICES[choose]}") for choose, count in POLLUTIONS]
+    columns.append(("text", "stuffing", 3, "text in the target's listing"))
     shown = [
-        (choose, count)
-        for choose, count in POLLUTIONS
-        if count == 3 and any(_entries(log, "pollution", name, choose, count) for name in reasoning)
+        (section, choose, count, title)
+        for section, choose, count, title in columns
+        if count == 3 and any(_entries(log, section, name, choose, count) for name in reasoning)
     ]
     if not shown:
         return None
@@ -36,17 +41,20 @@ def draw(log: Log, folder: Path, kind: str = "svg") -> Path | None:
         figure, panels = plt.subplots(
             3, len(shown), figsize=(2.3 * len(shown) + 0.8, 6.2), sharex=True, sharey="row", squeeze=False
         )
-        for column, (choose, count) in enumerate(shown):
+        for column, (section, choose, count, title) in enumerate(shown):
             for name in reasoning:
-                entries = _entries(log, "pollution", name, choose, count)
+                entries = _entries(log, section, name, choose, count)
                 if not entries:
                     continue
                 every = [steps_of(entry) for entry in entries]
+                moved = section == "pollution"
+                told = (by_step(every, amplification), by_step(every, relative)) if moved else (None, None)
                 items, loss = name.split("-")
                 style = {"color": COLOURS[loss], "linestyle": DASHES[items], "marker": "o", "markersize": 3.5}
-                for row, found in enumerate(
-                    (by_step(every, amplification), by_step(every, relative), gained(every))
-                ):
+                for row, found in enumerate((*told, gained(every))):
+                    if found is None:
+                        panels[row][column].set_visible(False)
+                        continue
                     turn = np.exp if row < 2 else np.asarray
                     middle = [float(turn(one.estimate)) for one in found]
                     low = [float(turn(one.estimate if one.low is None else one.low)) for one in found]
@@ -56,7 +64,7 @@ def draw(log: Log, folder: Path, kind: str = "svg") -> Path | None:
                         range(len(found)), low, high, color=COLOURS[loss], alpha=0.12, linewidth=0
                     )
                     axes.plot(range(len(found)), middle, label=NAMES[name], **style)
-            panels[0][column].set_title(f"{count} × {CHOICES[choose]}", fontsize=9)
+            panels[0 if section == "pollution" else 2][column].set_title(title, fontsize=9)
             for row, level in enumerate((1, 1, 0)):
                 panels[row][column].axhline(level, color=GREY, linewidth=0.8)
             panels[2][column].set_xlabel("reasoning step")

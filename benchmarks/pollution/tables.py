@@ -128,12 +128,15 @@ def text_steps_table(log: Log) -> str:
         entries = _entries(log, "text", name, "stuffing", 3)
         if entries:
             every = [steps_of(entry) for entry in entries]
+            more = by_step(every, lambda one: one.gained - one.gained[:1])
             rows += [
-                [title, str(step), signed(found, 3),
+                [title, str(step), signed(found, 3), signed(more[step], 3) if step else "",
                  f"{_median(every, step, 'before')} → {_median(every, step, 'after')}"]
                 for step, found in enumerate(gained(every))
             ]  # fmt: skip
-    return table(["model", "step", "target's log p, change", "median rank, before → after"], rows)
+    return table(
+        ["model", "step", "target's log p, change", "− that at step 0", "median rank, before → after"], rows
+    )
 
 
 def by_step(every: Sequence[Steps], how: Callable[[Steps], np.ndarray]) -> list[Interval]:
