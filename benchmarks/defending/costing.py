@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from statistics import mean, median
 from typing import Any
 
+import numpy as np
 from engine.log import Log
 from engine.tables import rows
 
 from testbed.catalog import Catalog
 from testbed.environment import Environment
 from testbed.protocols import Context, StagePlugin
+from testbed.seeds import rng_for
+from testbed.statistics import Cells, Intervals
 from testbed.types import Listing, Situation, Slate
 
 
@@ -62,14 +65,15 @@ def table(log: Log, names: Sequence[str]) -> str:
     for name, entries in found.items():
         if not entries:
             continue
-        base = found.get(next(iter(entries.values()))["base"], {})
+        bare = next(iter(entries.values()))["base"]
+        base = found.get(bare, {})
         shared = [request for request in entries if request in base]
         change = [entries[request]["ndcg"] - base[request]["ndcg"] for request in shared]
         times = [entries[request]["seconds"] / base[request]["seconds"] for request in shared]
         quality = mean(entry["ndcg"] for entry in entries.values())
         cells = [
             f"{quality:.3f}",
-            f"{mean(change):+.3f}" if change else "",
+            changed(change) if change and name != bare else "",
             f"{median(times):.2f}" if times else "",
         ]
         for kind in kinds:
@@ -78,6 +82,17 @@ def table(log: Log, names: Sequence[str]) -> str:
         lines.append([name, *cells])
     head = ["defence", "nDCG@10", "change", "time", *(f"{kind}: up / first / gone" for kind in kinds)]
     return rows(head, lines) if lines else ""
+
+
+def changed(values: Sequence[float]) -> str:
+    """Mean over requests with its interval of 95 %."""
+    if not any(values):
+        return "0 for each request"
+    cells = Cells(np.array(values)[None, :, None], (0,))
+    one = Intervals(lambda name: rng_for("defences", name)).of(cells, (-1, 1))
+    if one.low is None or one.high is None:
+        return f"{mean(values):+.3f}"
+    return f"{mean(values):+.3f} [{one.low:+.3f}, {one.high:+.3f}]"
 
 
 def _moved(pairs: Sequence[Sequence[int | None]], requests: int) -> str:
