@@ -25,6 +25,7 @@ HEAD = (
     "p",
     "",
 )
+LEVEL = 0.05
 WEAK, BEATS, WORSE = "weak", "**beats random text**", "weak: worse than random text"
 
 
@@ -93,7 +94,7 @@ def table(bench: Bench, victim: Victim) -> str:
                 written(lift),
                 written(more),
                 f"{p:.3f}" if p >= 0.001 else "< .001",
-                mark(more),
+                mark(more, p),
             )
         )
     about = (
@@ -114,11 +115,11 @@ def by_request(gains: np.ndarray) -> float:
     return 1.0 if test is None else test.p
 
 
-def mark(more: Interval) -> str:
-    """Whether the interval of attack − random is above 0; weak otherwise."""
-    if more.low is not None and more.low > 0:
-        return BEATS
-    return WORSE if more.high is not None and more.high < 0 else WEAK
+def mark(more: Interval, p: float) -> str:
+    """Whether attack − random is above 0 by its interval and by its corrected p; weak otherwise."""
+    if more.low is None or more.high is None or p >= LEVEL:
+        return WEAK
+    return BEATS if more.low > 0 else WORSE if more.high < 0 else WEAK
 
 
 def share(ranks: np.ndarray) -> str:

@@ -49,7 +49,7 @@ def table(bench: Bench, name: str) -> str:
                 written(more),
                 f"{p:.3f}" if p >= 0.001 else "< .001",
                 *_levels(found[one], 1, 2),
-                mark(more),
+                mark(more, p),
             ]
         )
     count = clean.shape[1] * clean.shape[2]

@@ -44,7 +44,8 @@ RECIPES = {
             "learning_rate": 0.003,
             "negatives": 256,
             "epochs": 80,
-            "reasoning_epochs": 6,
+            "reasoning_epochs": 10,
+            "reasoning_rate": 0.00012,
             "patience": 3,
             "decays": 2,
         },
@@ -101,6 +102,8 @@ class Plan:
             options |= {**reasons, "loss": variant}
         elif variant == "pause":
             options |= {**reasons, "loss": "prl", "feedback": "pause"}
+        if options.get("loss", "base") == "base":
+            options.pop("reasoning_rate", None)  # no part of what a backbone is
         try:
             return RearecTrainer.model_validate(options)
         except ValidationError as fault:

@@ -63,9 +63,10 @@ def test_gains_and_marks_by_hand() -> None:
     one = Found(row, *ranks, (0,), 0)
     assert one.gain("attack", "clean").tolist() == [[0.5, 0.5]]
     assert one.gain("random", "clean")[0] == pytest.approx([0, exposure(1.5)])
-    assert mark(Interval(0.2, 0.1, 0.3)) == BEATS
-    assert mark(Interval(0.2, 0.0, 0.3)) == mark(Interval(0.2)) == WEAK
-    assert mark(Interval(-0.2, -0.3, -0.1)) == WORSE
+    assert mark(Interval(0.2, 0.1, 0.3), 0.01) == BEATS
+    assert mark(Interval(0.2, 0.1, 0.3), 0.05) == WEAK
+    assert mark(Interval(0.2, 0.0, 0.3), 0.01) == mark(Interval(0.2), 0.01) == WEAK
+    assert mark(Interval(-0.2, -0.3, -0.1), 0.01) == WORSE
     assert written(Interval(0.204, -0.1, 0.5)) == "+.20 [−.10, +.50]"
     assert by_request(np.zeros((2, 5))) == 1
 
