@@ -129,7 +129,7 @@ def victims(environment: Environment) -> dict[str, Callable[[], Victim]]:
             "SmolLM2-135M recommender, pointwise, coffee machines",
             tuned,
             two,
-            queries=32,
+            queries=120,
             objective=FirstItem(),
         ),
         "stack": coffee(
