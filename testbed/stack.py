@@ -228,12 +228,14 @@ class Stack:
         traces = []
         usage = Usage()
         for name, slates in flow[1:]:
-            before = have[next(node for node in self.nodes if node.name == name).inputs[0]]
+            before = [have[one] for one in self.node(name).inputs]
             known = call.target_id if call.target_id is not None else ""
-            from_source = before.listings is have[SOURCE].listings
-            rank_in = None if from_source or not known else before.rank_of(known)
+            ranked = [slate for slate in before if slate.listings is not have[SOURCE].listings]
+            ranks = [rank for slate in ranked if known and (rank := slate.rank_of(known)) is not None]
+            pool = len(before[0]) if len(before) == 1 else len({one for slate in before for one in slate.ids})
             answer = slates[index]
-            traces.append(StageTrace(name, rank_in, answer.rank_of(known), len(before), answer.detail))
+            rank_in = min(ranks, default=None)
+            traces.append(StageTrace(name, rank_in, answer.rank_of(known), pool, answer.detail))
             usage += answer.usage
         final = have[self.last.name]
         return Outcome(final, tuple(traces), replace(usage, queries=1))

@@ -153,6 +153,15 @@ def _print_survival(tables: Mapping[str, Any]) -> None:
     for name, arm in counts.items():
         cells = "".join(f"{arm[key]:>{len(head) + 2}}" for key, head in zip(arm, heads, strict=True))
         click.echo(f"{visible(name):<16}{cells}{rankings[name]:>7}")
+    lost: dict[str, dict[str, int]] = {}
+    for row in tables.get("lost", ()):
+        if row["stages"]:
+            where = " and ".join(map(visible, row["stages"]))
+            arm = lost.setdefault(row["arm"], {})
+            arm[where] = arm.get(where, 0) + row["n"]
+    for name, found in lost.items():
+        told = ", ".join(f"{n} at {where}" for where, n in found.items())
+        click.echo(f"{visible(name)}: {sum(found.values())} rankings lost the target, {told}")
 
 
 def _print_transfer(tables: Mapping[str, Any], manifest: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from testbed.cube.levels import WrongLevelError, apply
 from testbed.cube.model import AXES, Cell, Cube
 from testbed.errors import Fault, ScenarioError, did_you_mean, listed, shown
 from testbed.registry import Registry, installed
+from testbed.scenario import overrides as setting
 from testbed.scenario.load import checked, text_of
 from testbed.scenario.source import Path, Source
 from testbed.scenario.yaml_source import read
@@ -31,16 +32,21 @@ def is_cube(path: str | FilePath) -> bool:
 def load_cube(
     path: str | FilePath, overrides: Iterable[str] = (), *, registry: Registry | None = None
 ) -> Cube:
-    """Read and check a cube file. `overrides` change every cell, after its levels.
+    """Read and check a cube file. `overrides` change the file, its axes included (`cube.budget.queries=[20]`).
 
-    Raises ScenarioError with every fault.
+    Raises ScenarioError with every fault; an override of what the levels of an axis set is one.
     """
-    path = FilePath(path)
+    path, overrides = FilePath(path), tuple(overrides)
     source = read(text_of(path), str(path))
+    own = [one for one in overrides if one.partition("=")[0].strip().split(".")[0] == KEY]
+    setting.apply(source, own)
     if source.faults:
         raise ScenarioError(source.faults)
     axes, unit, left = _axes(source)
     travels = _travels(source, axes)
+    swept = dict(_swept(overrides, axes))
+    source.faults += swept.values()
+    setting.apply(source, [one for one in overrides if one not in own and one not in swept])
     if source.faults:
         raise ScenarioError(source.faults)
     places = [place for place in _places(axes) if not any(_within(place, one) for one in left)]
@@ -56,7 +62,7 @@ def load_cube(
         if others and draft.data.get("attack") not in (None, "none"):
             draft.data["transfer"] = {"victims": others}
         try:
-            scenario = checked(draft, [*overrides], path.parent, registry or installed())
+            scenario = checked(draft, (), path.parent, registry or installed())
         except ScenarioError as error:
             for fault in error.faults:
                 faults.setdefault(str(fault), fault)
@@ -104,6 +110,26 @@ def _axes(source: Source) -> tuple[dict[str, dict[str, Any]], str, list[Mapping[
     if not found and not source.faults:
         source.fault((KEY,), "a cube needs an axis")
     return found, unit, _left_out(source, cube.get(LEAVE_OUT, []), found)
+
+
+def _swept(overrides: Iterable[str], axes: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Fault]]:
+    """Overrides that levels would undo, each with what is wrong with it."""
+    for override in overrides:
+        name = override.partition("=")[0].strip()
+        steps = name.split(".")
+        for axis, levels in axes.items():
+            written = [key for level in levels.values() if isinstance(level, Mapping) for key in level]
+            if any(steps[: key.count(".") + 1] == key.split(".") for key in written):
+                hint = (
+                    f"set the axis: --set 'cube.{axis}={{queries: [20]}}'"
+                    if axis == "budget"
+                    else (f"set a level: --set 'cube.{axis}.{next(iter(levels))}={{...}}'")
+                )
+                yield (
+                    override,
+                    Fault(f"the axis {axis} of the cube sets it, level by level", name, "--set", hint=hint),
+                )
+                break
 
 
 def _budgets(source: Source, levels: Any) -> tuple[str, Any]:

@@ -22,7 +22,7 @@ from testbed.tables.run import ATTACK, CLEAN, Index, Run
 from testbed.tables.search import cost_rows, search_rows, survival_curve, times_to_first
 from testbed.tables.selection import best_seeds
 from testbed.tables.shifts import rank_levels, rivals, shift_tables
-from testbed.tables.survival import survival_counts, survival_rows
+from testbed.tables.survival import losses, survival_counts, survival_rows
 from testbed.tables.transfer import transfer_rows
 from testbed.tables.verdict import power_table, verdict
 
@@ -82,6 +82,7 @@ def _build(run: Run, traces: Traces, measures: Iterable[str]) -> dict[str, Any]:
         "rivals": bystanders,
         "slots": slots(run),
         "survival": survival_counts(run),
+        "lost": losses(run),
         "statuses": _statuses(run),
         "time_to_first": {"attacks": times, "curve": survival_curve(times)},
         "diagnostics": diagnostics(outcomes),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from testbed.records import EvaluationRecord, StageRank
 from testbed.stack import SOURCE
 from testbed.tables.effects import Best, cuts
 from testbed.tables.pairs import Outcomes, paired, single
@@ -55,9 +57,8 @@ def survival_counts(run: Run) -> list[dict[str, Any]]:
     for record in run.tests:
         if record.target is None:
             continue
-        for position, step in enumerate(record.stages):
+        for step, entered in _entered(record, sources):
             tally = counts.setdefault((record.arm, record.target, step.stage), [0, 0, 0, 0])
-            entered = step.rank_in is not None or position == 0 or step.stage in sources
             for place, yes in enumerate((True, entered, step.rank_out is not None, step.rank_out == 1)):
                 tally[place] += yes
     return [
@@ -66,11 +67,41 @@ def survival_counts(run: Run) -> list[dict[str, Any]]:
     ]
 
 
+def losses(run: Run) -> list[dict[str, Any]]:
+    """Where the target was lost, per arm and target: rankings by the stages that dropped it, none where it is listed.
+
+    Stages side by side that all dropped it are named together; one whose listing another one found did not lose it.
+    """
+    counts: Counter[tuple[str, str, tuple[str, ...]]] = Counter()
+    sources = _sources(run)
+    for record in run.tests:
+        if record.target is None or not record.stages:
+            continue
+        dropped: tuple[str, ...] = ()
+        for step, entered in _entered(record, sources):
+            if step.rank_out is not None:
+                dropped = ()
+            elif entered:
+                alone = step.rank_in is not None or step.stage not in sources
+                dropped = (step.stage,) if alone else (*dropped, step.stage)
+        counts[record.arm, record.target, dropped] += 1
+    return [
+        {"arm": arm, "target": target, "stages": list(dropped), "n": n}
+        for (arm, target, dropped), n in counts.items()
+    ]
+
+
+def _entered(record: EvaluationRecord, sources: frozenset[str]) -> Iterator[tuple[StageRank, bool]]:
+    """Each stage with whether it was shown the target."""
+    for position, step in enumerate(record.stages):
+        yield step, step.rank_in is not None or position == 0 or step.stage in sources
+
+
 def _sources(run: Run) -> frozenset[str]:
     """Stages that are shown the whole catalog."""
     stack = run.manifest.get("stack")
     stages = [one for one in stack if isinstance(one, Mapping)] if isinstance(stack, list) else []
-    return frozenset(str(one.get("name")) for one in stages if list(one.get("inputs") or ()) == [SOURCE])
+    return frozenset(str(one.get("name")) for one in stages if SOURCE in (one.get("inputs") or ()))
 
 
 def _values(outcomes: Outcomes, stage: str) -> dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]:

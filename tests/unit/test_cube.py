@@ -263,6 +263,34 @@ def test_the_report_needs_no_script_and_shows_every_part(finished: Path) -> None
     assert page.count("<svg") >= 6
 
 
+@pytest.mark.parametrize(
+    ("override", "axis"),
+    [
+        ("attack.letters=q", "attack"),
+        ("stack.0.k=3", "stack"),
+        ("threat.budget.steps=5", "budget"),
+        ("threat.budget.steps.more=5", "budget"),
+    ],
+)
+def test_what_an_axis_sets_cannot_be_set_beside_it(file: Path, override: str, axis: str) -> None:
+    with pytest.raises(
+        ScenarioError, match=f"{override.partition('=')[0]}: the axis {axis} of the cube sets it"
+    ):
+        load_cube(file, [override], registry=registry())
+
+
+def test_axes_can_be_set_and_the_rest_reaches_every_cell(file: Path) -> None:
+    cube = load_cube(
+        file,
+        ["cube.budget.steps=[7]", "cube.leave_out=[]", "seeds=[3]", "stack.0.name=end"],
+        registry=registry(),
+    )
+    assert (cube.axes["budget"], len(cube.cells)) == (("7",), 8)
+    for cell in cube.cells:
+        assert (cell.scenario.seeds, cell.scenario.threat.budget.steps) == ((3,), 7)
+        assert [stage.name for stage in cell.scenario.stack] == ["end"]
+
+
 def test_the_text_says_where_a_cell_is_missing(finished: Path) -> None:
     tables = json.loads((finished / "tables.json").read_text())
     text = "\n".join(lines_of(tables))

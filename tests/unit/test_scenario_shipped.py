@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import statistics
 import subprocess
 import sys
@@ -62,6 +63,29 @@ def test_shipped_scenarios_are_right_and_fit_their_catalogs(name: str, tmp_path:
     assert [one.check_against(catalog) for one in cells] == [[] for _ in cells]
     assert scenario.name == name.removesuffix(".yaml").replace("_", "-")
     assert (SCENARIOS / name).read_text().startswith("# ")
+
+
+def variants() -> list[tuple[str, str]]:
+    """(file, line) of every `--set` that the comments of a shipped scenario offer."""
+    return [
+        (path.name, line.strip("# \n"))
+        for path in sorted(SCENARIOS.glob("*.yaml"))
+        for line in path.read_text().splitlines()
+        if line.startswith("#") and line.strip("# ").startswith("--set")
+    ]
+
+
+@pytest.mark.parametrize(("name", "line"), variants())
+def test_what_comments_offer_can_be_set(name: str, line: str, tmp_path: Path) -> None:
+    overrides = [
+        one or other for one, other in re.findall(r"--set (?:'([^']*)'|(\S*))", line.partition("   ")[0])
+    ]
+    if "…" in line or "my-model" in line:
+        pytest.skip("names a folder of the user's")
+    if name.startswith("cube_"):
+        assert load_cube(SCENARIOS / name, overrides).cells
+    else:
+        assert load(SCENARIOS / name, [*shipped(name, tmp_path), *overrides])
 
 
 def test_the_paper_catalog_has_to_be_named() -> None:

@@ -103,6 +103,18 @@ def test_fuse_joins_two_branches() -> None:
     assert outcome.slate.ids[0] == "basic"
 
 
+def test_a_fusion_is_shown_what_any_of_its_inputs_has() -> None:
+    ids = sorted(CATALOG.ids)
+    nodes = [
+        Node("up", Keep(3)),
+        Node("down", Keep(2, backwards=True)),
+        Node("fuse", ReciprocalRankFusion(keep=1), ("up", "down")),
+    ]
+    traces = Stack(CATALOG, nodes).run([call(target=ids[-2]), call(target=ids[1]), call(target=ids[3])])
+    fused = [(one.traces[-1].rank_in, one.traces[-1].pool) for one in traces]
+    assert fused == [(2, 5), (2, 5), (None, 5)]
+
+
 def test_edits_reach_every_stage_and_touch_one_field_of_one_item() -> None:
     index, last = Index(), Keep()
     stack = Stack(CATALOG, [Node("index", index), Node("last", last, ("index",))])

@@ -224,6 +224,8 @@ def test_stages_side_by_side_are_shown_the_whole_catalog(capsys: pytest.CaptureF
     assert [(clean[name]["in"], clean[name]["out"]) for name in ("bm25", "dense", "fuse")] == [
         (20, 20), (20, 0), (20, 0)
     ]  # fmt: skip
+    lost = {(one["arm"], *one["stages"]): one["n"] for one in found["lost"] if one["target"] == "a"}
+    assert (lost["clean", "fuse"], lost["attack",]) == (20, 40)
     _print_survival(found)
     told = capsys.readouterr().out.splitlines()
     assert told[2].split() == ["arm", "bm25", "dense", "fuse", "first", "of"]

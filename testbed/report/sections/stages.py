@@ -82,13 +82,59 @@ def survival(source: Source) -> Section:
     ]
     table = Table(["stage", "arm", "still there [95 %]", "first [95 %]", "rankings"], rows, words=2)
     lead = (
-        "An attack must get through every stage: what the end shows is the product of what survives on the way."
+        f"An attack must get through to the end. {_lost_sentence(source)}"
         if len(stages) > 1
         else "The stack has one stage, so what it shows is the whole effect."
     )
+    tables = [_lost(source), table] if len(stages) > 1 else [table]
     return Section(
-        "survival", title, lead + " All targets and seeds together.", figures=figures, tables=[table]
+        "survival", title, lead + " All targets and seeds together.", figures=figures, tables=tables
     )
+
+
+def _lost_by(source: Source, arm: str) -> dict[tuple[str, ...], int]:
+    """Stages that dropped the target → rankings of an arm; () where it is listed at the end."""
+    found: dict[tuple[str, ...], int] = {}
+    for one in source.tables.get("lost", ()):
+        if one["arm"] == arm:
+            found[tuple(one["stages"])] = found.get(tuple(one["stages"]), 0) + one["n"]
+    return found
+
+
+def _lost_sentence(source: Source) -> str:
+    """Where the target was lost under the attack, in words."""
+    found = _lost_by(source, "attack")
+    places = sorted(((n, at) for at, n in found.items() if at), reverse=True)
+    if not found:
+        return ""
+    if not places:
+        return "Under attack no stage dropped the target."
+    told = "; ".join(f"{n} at {' and '.join(name(one) for one in at)}" for n, at in places)
+    return (
+        f"Under attack {sum(n for n, _ in places)} of {sum(found.values())} rankings lost the target: {told}."
+    )
+
+
+def _lost(source: Source) -> Table:
+    """Rankings by the stage that dropped the target, a row an arm."""
+    by_arm = {arm: _lost_by(source, arm) for arm in source.arms}
+    order = {str(one): place for place, one in enumerate(dict.fromkeys(
+        row["stage"] for row in source.tables["survival"]
+    ))}  # fmt: skip
+    places = sorted(
+        {at for found in by_arm.values() for at in found if at},
+        key=lambda at: [order.get(one, 0) for one in at],
+    )
+    rows = [
+        [
+            arm_label(arm),
+            *(number(found.get(at, 0), "count") for at in places),
+            number(found.get((), 0), "count"),
+        ]
+        for arm, found in by_arm.items()
+    ]
+    heads = [f"dropped by {' and '.join(name(one) for one in at)}" for at in places]
+    return Table(["arm", *heads, "listed at the end"], rows, "Rankings by where the target was lost", words=1)
 
 
 def _dot(source: Source, measure: str, arm: str) -> Dot:
