@@ -129,10 +129,11 @@ def _transfer(scenario: Scenario) -> dict[str, Any]:
 
 
 def _models(world: World) -> dict[str, dict[str, Any]]:
+    """Those that stages show as theirs first, then whatever else the environment handed out."""
     found: dict[str, dict[str, Any]] = {}
-    for node in (node for stack in world.stacks for node in stack.nodes):
-        model = getattr(node.stage, "model", None)
-        if model is not None and hasattr(model, "fingerprint"):
+    shown = (getattr(node.stage, "model", None) for stack in world.stacks for node in stack.nodes)
+    for model in (*shown, *world.environment.used.values()):
+        if hasattr(model, "fingerprint") and model.name not in found:
             found[model.name] = {
                 "fingerprint": model.fingerprint,
                 "parameters": getattr(model, "parameters", None),

@@ -28,6 +28,7 @@ def loaded(
         encoder = env.encoder("minilm")
         return encoder, CurvedHeads(encoder.dimensions).eval().requires_grad_(False)
     stored = Stored.of(model or default_heads(documents, env))
+    env.note(str(model or "goals (default)"), stored.folder)
     encoder = env.encoder(stored.encoder)
     if stored.fingerprint != encoder.fingerprint:
         raise UserError(

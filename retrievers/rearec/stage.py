@@ -56,6 +56,7 @@ class SequentialRecommender:
         """Load a model for a catalog. UserError where a model of ids knows none of its items."""
         documents = Documents(catalog, searched_fields("rearec", options.fields, catalog))
         stored = Stored.of(options.model or default_model(documents, env))
+        env.note(str(options.model or "rearec (default)"), stored.folder)
         if options.steps is not None and options.steps > stored.options.steps:
             raise UserError(
                 f"stage rearec: steps: {stored.folder} was taught {stored.options.steps} steps, not {options.steps}"

@@ -136,7 +136,8 @@ def _told(entry: Entry, run: Run) -> Verified:
     if known.get("fingerprint") != now.get("fingerprint"):
         notes.append("the catalog has changed")
     models = {name: about.get("fingerprint") for name, about in run.section("models").items()}
-    if (entry.provenance.get("models") or {}) != models:
+    before = entry.provenance.get("models") or {}
+    if {name: models.get(name) for name in before} != before:
         notes.append("the models have changed")
     return Verified(entry, effect, answer, tuple(notes))
 

@@ -123,16 +123,16 @@ class ToyEnvironment(Environment):
         """The tiny Llama with random weights; a family's name (`gpt2`, ...) gives that one."""
         from testbed.testing.tiny import FAMILIES, tiny_language_model
 
-        return tiny_language_model(model if model in FAMILIES else "llama")
+        return self._used(tiny_language_model(model if model in FAMILIES else "llama"))
 
     def encoder_decoder(self, model: str) -> EncoderDecoder:
         """The tiny BART with random weights; `t5` gives that one."""
         from testbed.testing.tiny_seq2seq import SEQ2SEQ, tiny_encoder_decoder
 
-        return tiny_encoder_decoder(model if model in SEQ2SEQ else "bart")
+        return self._used(tiny_encoder_decoder(model if model in SEQ2SEQ else "bart"))
 
     def encoder(self, model: str) -> Encoder:
         """An encoder that sums one random vector a word."""
         from testbed.testing.tiny import tiny_encoder
 
-        return tiny_encoder()
+        return self._used(tiny_encoder())

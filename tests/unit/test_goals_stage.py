@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from attacks.objectives import FirstItem
 from retrievers.goals import Goals, default
@@ -172,6 +172,20 @@ def test_reach_is_the_cosine_of_what_is_said(tmp_path: Path) -> None:
     assert reach(at, told)["goal_reach"] == pytest.approx(said("take the Grand Aroma"), abs=1e-6)
     assert reach(context(), Slate(scored)) == {}
     assert reach(at, Slate(())) == {}
+
+
+def test_provenance_has_the_encoder_and_the_heads(tmp_path: Path) -> None:
+    env, known, folder = ToyEnvironment(), catalog(), stored(tmp_path)
+    Goals(model=folder, k=6).build(known, env)
+    before = {name: model.fingerprint for name, model in env.used.items()}
+    encoder = env.encoder("minilm").name
+    assert set(before) == {encoder, str(folder)}
+    weights = folder / WEIGHTS
+    save_file({name: value + 1 for name, value in load_file(weights).items()}, weights)
+    Goals(model=folder, k=6).build(known, env)
+    after = {name: model.fingerprint for name, model in env.used.items()}
+    assert after[encoder] == before[encoder]
+    assert after[str(folder)] != before[str(folder)]
 
 
 def test_default_heads_are_taught_once_for_a_catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
