@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from testbed.plan import plan, pool_size
+from testbed.protocols import Access
 from testbed.types import STACK
 from testbed.world import load_catalog
 
@@ -132,7 +133,7 @@ def tokens_of_prompt(catalog: Catalog, pool: int) -> int:
 
 def _attack_queries(scenario: Scenario, situations: int, stacks: int) -> int | None:
     """Queries of one attack: a query on each of several stacks is a query."""
-    if scenario.attack is None or scenario.threat is None:
+    if scenario.attack is None or scenario.threat is None or scenario.attack.plugin.access == Access.none:
         return 0
     bounds = []
     limits = scenario.threat.budget.limits()

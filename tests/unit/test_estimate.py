@@ -46,6 +46,7 @@ def transferred(
     stack: list[dict[str, Any]],
     victims: dict[str, Any] | None,
     sources: list[str] | None = None,
+    attack: dict[str, Any] | None = None,
     **threat: Any,
 ) -> dict[str, Any]:
     """The estimate of two texts under one arm, two orders and one request on a stack and other victims."""
@@ -54,7 +55,7 @@ def transferred(
         "name": "x",
         "catalog": {"use": "toy"},
         "stack": stack,
-        "attack": {"use": "toy", "objective": {"use": "toy"}},
+        "attack": attack or {"use": "toy", "objective": {"use": "toy"}},
         "threat": {"access": "scores", "field": "Description", "budget": {"queries": 30}, **threat},
         "targets": {"items": ["pico", "grand"]},
         "optimise": {"requests": 1, "orders": 1},
@@ -101,3 +102,10 @@ def test_nothing_is_told_of_searches_that_nothing_bounds() -> None:
     scored = {**SERVED, "api": "completions", "reading": "likelihood"}
     open_end = transferred([{"use": "toy"}], {"other": scored}, ["stack", "other"], budget={"seconds": 5})
     assert (open_end["requests"], open_end["money"]) == (None, None)
+
+
+def test_a_text_that_asks_nothing_costs_no_queries() -> None:
+    stack = [{"use": "toy"}]
+    fixed = transferred(stack, None, access="none", attack={"use": "fixed_text", "text": "x"})
+    assert transferred(stack, None)["attack_queries"] > 0
+    assert (fixed["attack_queries"], fixed["attack_tokens"]) == (0, 0)
