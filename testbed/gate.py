@@ -2,6 +2,7 @@
 
     gate      = [ prefix ":" ] measure [ ".low" | ".high" ] [ "[" target "]" ] op number
     prefix    = arm | arm "-" against
+    measure   = a measure of the scenario | "survives:" stage | "first:" stage
     op        = ">" | ">=" | "<" | "<="
 
 Without a target the row is pooled over targets; without `.low` or `.high` the point estimate counts; the
@@ -29,12 +30,14 @@ OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
 }
 _GATE = re.compile(
-    r"""\s*(?:(?P<arm>[A-Za-z]\w*)(?:-(?P<against>[A-Za-z]\w*))?\s*:)?
-        \s*(?P<measure>[^\[\]<>:]+?)(?:\.(?P<bound>low|high))?
+    r"""\s*(?:(?P<arm>(?!(?:survives|first)\s*:)[A-Za-z]\w*)(?:-(?P<against>[A-Za-z]\w*))?\s*:)?
+        \s*(?P<measure>(?:(?:survives|first):)?[^\[\]<>:]+?)(?:\.(?P<bound>low|high))?
         \s*(?:\[(?P<target>[^\[\]]+)\])?
         \s*(?P<op>>=|<=|>|<)\s*(?P<number>\S+)\s*""",
     re.VERBOSE,
 )
+STAGEWISE = ("survives:", "first:")
+"""Measures of a stage, by its name: whether the target is in its answer, and first there."""
 EXAMPLES = "lift@1 > 0.2; lift@1.low > 0; lift@1[some-item] > 0.5; attack-random_tokens:lift@1 > 0.1"
 
 
@@ -71,10 +74,12 @@ def parse(text: str) -> Gate:
     found = _GATE.fullmatch(text)
     if found is None:
         raise UserError(f"gate {shown(text)}: not of the form 'measure > number'; examples: {EXAMPLES}")
-    try:
-        measure = parse_measure(found["measure"].strip())
-    except UserError as error:
-        raise UserError(f"gate {shown(text)}: {error}") from None
+    measure = found["measure"].strip()
+    if not measure.startswith(STAGEWISE):
+        try:
+            measure = parse_measure(measure).name
+        except UserError as error:
+            raise UserError(f"gate {shown(text)}: {error}") from None
     try:
         number = float(found["number"])
     except ValueError:
@@ -83,7 +88,7 @@ def parse(text: str) -> Gate:
         raise UserError(f"gate {shown(text)}: {shown(found['number'])} is not a number")
     return Gate(
         text=text,
-        measure=measure.name,
+        measure=measure,
         op=found["op"],
         number=number,
         bound=found["bound"] or "estimate",
@@ -131,6 +136,12 @@ def _missing(gate: Gate, rows: Sequence[Mapping[str, Any]]) -> str:
             close = nearest(arm, arms)
             hint = f"did you mean {close!r}?" if close else f"there are {listed(arms)}"
             return f"no arm {shown(arm)} in this run; {hint}"
-    if gate.measure not in {row["measure"] for row in rows}:
+    measured = {row["measure"] for row in rows}
+    if gate.measure not in measured and gate.measure.startswith(STAGEWISE):
+        followed = sorted(name for name in measured if name.startswith(STAGEWISE))
+        close = nearest(gate.measure, followed)
+        hint = f"did you mean {close!r}?" if close else f"there are {listed(followed)}"
+        return f"no {shown(gate.measure)} in this run; {hint}"
+    if gate.measure not in measured:
         return f"{gate.measure} was not measured in this run; name it under `measures` in the scenario"
     return f"{gate.measure} was not measured for these arms and this target"

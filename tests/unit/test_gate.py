@@ -57,6 +57,21 @@ def test_gates(text: str, value: float, crossed: bool) -> None:
     assert result.as_json()["gate"] == text
 
 
+def test_stages_have_gates() -> None:
+    tables = {
+        "rows": [
+            row("survives:bm25", "attack", "clean", 0.2),
+            row("survives:bm25", "attack", None, 0.7),
+            row("first:llm", "attack", "clean", 0.1),
+        ]
+    }
+    assert evaluate(parse("survives:bm25 > 0.1"), tables).value == 0.2
+    assert evaluate(parse("attack:survives:bm25 > 0.6"), tables).value == 0.7
+    assert not evaluate(parse("attack-clean:first:llm > 0.5"), tables).crossed
+    with pytest.raises(UserError, match=r"no 'survives:bm52' in this run; did you mean 'survives:bm25'"):
+        evaluate(parse("survives:bm52 > 0"), tables)
+
+
 def test_a_run_without_an_attack_is_judged_by_its_clean_arm() -> None:
     assert evaluate(parse("nDCG@10 < 0.7"), {"rows": [row("nDCG@10", "clean", None, 0.6)]}).crossed
 
