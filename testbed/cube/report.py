@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
-from testbed.cube.text import lines_of
+from testbed.cube.text import OWN, lines_of
 from testbed.report.build import POLICY, environment
 from testbed.report.charts.lines import DASHES, Line, lines
 from testbed.report.charts.matrix import Cell, matrix
@@ -15,6 +15,7 @@ from testbed.report.numbers import number, probability, with_interval
 from testbed.report.page import Figure, Section, Table
 from testbed.report.text import name
 from testbed.tables.run import ATTACK, CLEAN
+from testbed.types import STACK
 
 HUES = ("accent", "blue", "green", "purple", "sky", "ochre")
 STROKES = ("solid", "dashed", "dash-dotted", "dotted")
@@ -234,9 +235,10 @@ def _transfer(tables: Tables) -> list[Section]:
     ]
     lead = (
         f"{tables['measure']} in points of the texts of a cell (rows) on the stacks of other levels "
-        "(columns; `stack` is the cell's own)."
+        "(columns)."
     )
-    return [Section("transfer", "Transfer", lead, tables=[Table(["texts of", *victims], rows, folded=False)])]
+    heads = [OWN if victim == STACK else victim for victim in victims]
+    return [Section("transfer", "Transfer", lead, tables=[Table(["texts of", *heads], rows, folded=False)])]
 
 
 def _harm(tables: Tables) -> Section:

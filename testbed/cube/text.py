@@ -7,8 +7,11 @@ from typing import Any
 
 from testbed.errors import visible
 from testbed.tables.run import ATTACK, CLEAN
+from testbed.types import STACK
 
 WIDE = 26
+OWN = "its own stack"
+"""What tables call the stack of the cell in which a text was found."""
 
 
 def lines_of(tables: Mapping[str, Any]) -> Iterator[str]:
@@ -28,7 +31,8 @@ def lines_of(tables: Mapping[str, Any]) -> Iterator[str]:
     if tables["transfer"]:
         yield f"{measure} of texts found in one cell on other stacks"
         for row in tables["transfer"]:
-            yield f"  {_place(row['place']):<44} on {visible(row['victim']):<20} {_number(row)}"
+            victim = OWN if row["victim"] == STACK else visible(row["victim"])
+            yield f"  {_place(row['place']):<44} on {victim:<20} {_number(row)}"
         yield ""
     yield "quality of clean rankings, and the largest effect of any attack"
     for row in tables["quality"]:
