@@ -136,6 +136,19 @@ def test_reasoning_has_a_learning_rate_of_its_own(tmp_path: Path) -> None:
     assert changed[1e-12] < 1e-6 < 1e-3 < changed[None]
 
 
+def test_a_backbone_goes_on_from_another_with_other_options(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    first = training_of(tmp_path / "a" / "seed-0", RearecTrainer(**SMALL))
+    first.run(lambda line: None)
+    again = training_of(tmp_path / "b", RearecTrainer(**SMALL, start=tmp_path / "a", negatives=3))
+    assert all(
+        torch.equal(value, again.model.state_dict()[name]) for name, value in first.model.state_dict().items()
+    )
+    lines: list[dict[str, Any]] = []
+    again.run(lines.append)
+    assert [line["phase"] for line in lines] == ["backbone"] * len(lines) != []
+
+
 def test_reasoning_begins_from_the_backbone_of_another_training(tmp_path: Path) -> None:
     base = tmp_path / "base"
     base.mkdir()

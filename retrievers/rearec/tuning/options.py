@@ -72,7 +72,8 @@ class RearecTrainer(TrainerPlugin, ModelOptions):
     reasoning_epochs: int = Field(default=50, ge=0)
     """Most epochs with reasoning steps, from the best backbone."""
     start: Path | None = None
-    """Folder of a training with `loss: base` whose backbones, seed by seed, the reasoning begins from."""
+    """Folder of a training with `loss: base` from whose backbones, seed by seed, this one begins: with its reasoning,
+    or with `loss: base` on the backbone again, by other options."""
     patience: int = Field(default=10, ge=1)
     """Epochs without a better validation before a phase ends."""
     measure: Literal["NDCG@10", "NDCG@20", "Recall@10", "Recall@20"] = "NDCG@10"
@@ -90,8 +91,6 @@ class RearecTrainer(TrainerPlugin, ModelOptions):
             raise ValueError(f"loss {self.loss!r} needs reasoning steps: set steps=2, for instance")
         if self.loss == "base" and self.steps:
             raise ValueError(f"{self.steps} steps need a loss that teaches them: erl, prl or last")
-        if self.start is not None and self.loss == "base":
-            raise ValueError("start: only reasoning begins from another training; set steps and a loss")
         if len(set(self.seeds)) != len(self.seeds) or not self.seeds:
             raise ValueError("seeds: expected at least one, none twice")
         return self

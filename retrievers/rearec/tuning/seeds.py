@@ -73,7 +73,7 @@ def train(options: RearecTrainer, folder: Path, env: Environment) -> None:
 
 def _run(training: Training, place: Path, bar: Progress, name: str) -> None:
     options = training.options
-    most = (options.epochs if options.start is None else 0) + (
+    most = (options.epochs if options.start is None or options.loss == "base" else 0) + (
         options.reasoning_epochs if options.steps else 0
     )
     task = bar.add_task(name, total=most, note="")

@@ -58,7 +58,7 @@ class Training:
         }
         if options.start is not None:
             self.about["start"] = checkpoint.begin(options.start / f"seed-{seed}", self.model, self.about)
-        first = checkpoint.Progress(phase=0 if options.start is None else 1)
+        first = checkpoint.Progress(phase=0 if options.start is None or options.loss == "base" else 1)
         self.progress = checkpoint.load(folder, options, self.model, self.optimizer, self.about) or first
         self.windows = windows(split, options.length)
         if not len(self.windows):
