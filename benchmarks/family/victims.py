@@ -137,7 +137,7 @@ def victims(environment: Environment) -> dict[str, Callable[[], Victim]]:
             "BM25 and MiniLM, four of ten coffee machines go to the recommender",
             tuned,
             two,
-            queries=240,
+            queries=90,
             seen=3,
             before=found,
             watched=("bm25", "dense"),
