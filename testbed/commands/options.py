@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from testbed.errors import UserError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -41,11 +44,26 @@ def overrides(
     threads: int | None = None,
 ) -> list[str]:
     """What the options change in a scenario, as texts for `testbed.scenario.load`."""
+    from testbed.scenario.overrides import Typed
+
     found = list(settings)
     if seeds:
-        found.append(f"seeds=[{', '.join(map(str, seeds))}]")
+        written = " ".join(f"--seed {seed}" for seed in seeds)
+        found.append(Typed(f"seeds=[{', '.join(map(str, seeds))}]", written))
     if device is not None:
-        found.append(f"machine.device={device}")
+        found.append(Typed(f"machine.device={device}", f"--device {device}"))
     if threads is not None:
-        found.append(f"machine.threads={threads}")
+        found.append(Typed(f"machine.threads={threads}", f"--threads {threads}"))
     return found
+
+
+def refuse_unwritable(file: Path, option: str) -> None:
+    """UserError when a file cannot be written, told before the work that would fill it. Leaves it as it is."""
+    new = not os.path.lexists(file)
+    try:
+        with file.open("ab"):
+            pass
+        if new:
+            file.unlink()
+    except OSError as fault:
+        raise UserError(f"{option} {file}: cannot be written: {fault.strerror or fault}") from None
