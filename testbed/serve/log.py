@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from testbed.errors import UserError
+from testbed.locks import made
 from testbed.serve.lines import AnyLine, ServerLine, SessionLine
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class SessionLog:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        made(self.path.parent, "folder of session logs")
         self._mutex = threading.Lock()
 
     def register(self, line: ServerLine) -> None:

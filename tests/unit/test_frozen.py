@@ -152,6 +152,21 @@ def test_faults_are_told_with_their_place(ask: Ask, source: Path) -> None:
         add(source, Path("other"), measure="nDCG@10")
 
 
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("file", "file: cannot be a registry folder: it is a file"),
+        ("file/kept", "file/kept: cannot be a registry folder: Not a directory"),
+        ("/proc/nope", "/proc/nope: cannot be a registry folder: No such file or directory"),
+    ],
+)
+def test_what_cannot_be_a_registry_is_one_message(ask: Ask, source: Path, where: str, message: str) -> None:
+    Path("file").write_text("mine")
+    result = ask("add", source, "--to", where, "--all")
+    assert (result.exit_code, result.stderr) == (2, f"{message}\n")
+    assert Path("file").read_text() == "mine"
+
+
 def test_an_effect_works_when_its_interval_is_above_zero() -> None:
     assert Effect("lift@1", 0.2, 0.01, 0.4, 24).works
     assert not Effect("lift@1", 0.2, -0.01, 0.4, 24).works
