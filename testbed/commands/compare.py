@@ -20,7 +20,7 @@ from testbed.errors import visible
 def command(runs: tuple[Path, ...], measures: tuple[str, ...], everything: bool, as_json: bool) -> None:
     """Compare RUNS with the first of them: differences with intervals, paired by request and order.
 
-    The directory of a cube alone: its cells side by side.
+    The directory of a cube alone: its cells side by side, by the primary lift or by the measures asked for.
     """
     from testbed.compare import compare
     from testbed.cube import is_cube_run
@@ -29,7 +29,7 @@ def command(runs: tuple[Path, ...], measures: tuple[str, ...], everything: bool,
     if len(runs) == 1 and is_cube_run(runs[0]):
         from testbed.commands.show import show_cube
 
-        show_cube(runs[0], as_json)
+        show_cube(runs[0], as_json, measures, everything)
         return
     opened = [RunDirectory.open(path) for path in runs]
     found = compare(runs, measures=measures)
