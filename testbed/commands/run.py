@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from testbed.commands.options import AS_JSON, SCENARIO, SET, overrides, print_json
+from testbed.commands.options import AS_JSON, PATH, SCENARIO, SET, overrides, print_json
 from testbed.errors import UserError, visible
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ INTERRUPTED = 130
 @click.command("run")
 @SCENARIO
 @SET
-@click.option("--out", type=click.Path(path_type=Path), help="Run directory [default: runs/NAME-HASH].")
+@click.option("--out", type=PATH, help="Run directory [default: runs/NAME-HASH].")
 @click.option("--limit", type=click.IntRange(min=1), help="Measure on that many test orders only.")
 @click.option(
     "--seed", "seeds", type=click.IntRange(min=0), multiple=True, help="Attack seed; may be repeated."
@@ -74,7 +74,7 @@ def command(
     rebuilds what is derived.
     """
     from testbed.cube.load import is_cube
-    from testbed.gate import evaluate, parse
+    from testbed.gate import evaluate, parse, refuse_unknown
     from testbed.scenario import load
 
     conditions = [parse(gate) for gate in gates]
@@ -92,6 +92,8 @@ def command(
         _run_cube(scenario, changes, out, dry_run, as_json, how)
         return
     experiment = load(scenario, changes)
+    for condition in conditions:
+        refuse_unknown(condition, experiment)
     if dry_run:
         _estimate(experiment, limit, as_json)
         return
