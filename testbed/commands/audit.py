@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from testbed.commands.options import AS_JSON, SET, overrides, print_json, refuse_unwritable
+from testbed.commands.options import AS_JSON, PATH, SET, overrides, print_json, refuse_unwritable
 from testbed.errors import UserError, shown, visible
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ FOUND = 3
 
 
 @click.command("audit")
-@click.argument("scenario", required=False, type=click.Path(path_type=Path))
+@click.argument("scenario", required=False, type=PATH)
 @SET
 @click.option("--catalog", help="Catalog instead of the scenario's: a name or {use: jsonl, path: FILE}.")
 @click.option("--stack", help="Stack instead of the scenario's: a name, {use: ...} or a list of them.")
@@ -56,9 +56,7 @@ FOUND = 3
 @click.option("--orders", type=click.IntRange(min=1), default=1, show_default=True, help="Orders a request.")
 @click.option("--device", help="cpu, cuda, cuda:1, mps or auto.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads.")
-@click.option(
-    "--sarif", "sarif_file", type=click.Path(path_type=Path), help="Write SARIF 2.1.0 to this file."
-)
+@click.option("--sarif", "sarif_file", type=PATH, help="Write SARIF 2.1.0 to this file.")
 @AS_JSON
 def command(
     scenario: Path | None,

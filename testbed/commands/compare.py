@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from testbed.commands.options import AS_JSON, print_json, say_bounds
+from testbed.commands.options import AS_JSON, PATH, print_json, say_bounds
 from testbed.errors import visible
 
 
 @click.command("compare")
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, required=True, type=PATH)
 @click.option("--measure", "measures", multiple=True, help="Compare this measure; may be repeated.")
 @click.option("--all", "everything", is_flag=True, help="All measures, not only the first run's scenario's.")
 @AS_JSON

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from testbed.commands.options import AS_JSON, SCENARIO, SET, overrides, print_json
+from testbed.commands.options import AS_JSON, PATH, SCENARIO, SET, overrides, print_json
 from testbed.errors import UserError, shown
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ GIVEN = ("nothing", "honest")
 @click.option(
     "--situations", type=click.IntRange(min=1), help="Rank each joint choice in so many test situations only."
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Folder; runs/game-NAME-HASH when left out.")
+@click.option("--out", type=PATH, help="Folder; runs/game-NAME-HASH when left out.")
 @click.option("--device", help="cpu, cuda, cuda:1, mps or auto.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads.")
 @AS_JSON

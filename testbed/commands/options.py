@@ -14,7 +14,18 @@ from testbed.errors import UserError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-SCENARIO = click.argument("scenario", type=click.Path(path_type=Path))
+
+class FilePath(click.Path):
+    """A file or folder; an empty text, as of a variable that is not set, is refused: it would be the working folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and not value.strip():
+            self.fail("the path is empty (is a variable not set?)", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = FilePath(path_type=Path)
+SCENARIO = click.argument("scenario", type=PATH)
 AS_JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON (docs/schemas.md) instead of text."
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from testbed.commands.options import AS_JSON, print_json, say_bounds
+from testbed.commands.options import AS_JSON, FilePath, print_json, say_bounds
 from testbed.errors import UnknownNameError, UserError, hinted, visible
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ KINDS = ("stages", "attacks", "objectives", "catalogs", "trainers", "observers")
 
 
 @click.command("show")
-@click.argument("what")
+@click.argument("what", type=FilePath())
 @click.option("--all", "everything", is_flag=True, help="All measures of a run, not only its scenario's.")
 @click.option("--diagnostics", "under", is_flag=True, help="What lies under the effects of a run.")
 @click.option(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from testbed.commands.options import SET
+from testbed.commands.options import SET, FilePath
 
 if TYPE_CHECKING:
     from testbed.protocols import TrainerPlugin
@@ -21,7 +21,7 @@ INTERRUPTED = 130
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 @SET
 @click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to train into."
+    "--out", type=FilePath(path_type=Path, file_okay=False), required=True, help="Folder to train into."
 )
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps or auto.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of each process.")
