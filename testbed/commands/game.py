@@ -103,7 +103,9 @@ def _strategies(base: Scenario, given: tuple[str, ...], folder: Path) -> dict[st
         name, written, attack = one.partition("=")
         if name in found:
             raise UserError(f"--strategy {shown(name)}: is there already")
-        if name in GIVEN and not written:
+        if name in GIVEN and written:
+            raise UserError(f"--strategy {shown(one)}: the name {name} is taken; give the attack another one")
+        if name in GIVEN:
             found[name] = name
         elif name == "attack" and not written:
             if base.attack is None:
@@ -112,14 +114,19 @@ def _strategies(base: Scenario, given: tuple[str, ...], folder: Path) -> dict[st
         elif not written or not attack.lstrip().startswith("{"):
             raise UserError(f"--strategy {shown(one)}: expected nothing, honest, attack or NAME={{use: ...}}")
         else:
-            found[name] = from_mapping(base.as_dict(), _overriding(base, attack), base=folder)
+            found[name] = from_mapping(base.as_dict(), _overriding(base, attack, one), base=folder)
     return found
 
 
-def _overriding(base: Scenario, attack: str) -> list[str]:
-    """The attack in place of the scenario's, with its objective unless it has one of its own."""
-    found = [f"attack={attack}"]
+def _overriding(base: Scenario, attack: str, given: str) -> list[str]:
+    """The attack in place of the scenario's, with its objective unless it has one of its own.
+
+    `given`: what was written, for messages.
+    """
+    from testbed.scenario.overrides import Typed
+
+    found: list[str] = [Typed(f"attack={attack}", f"--strategy {given}")]
     objective = base.as_dict().get("attack", {}).get("objective")
     if objective is not None and "objective" not in attack:
-        found.append(f"attack.objective={json.dumps(objective)}")
+        found.append(Typed(f"attack.objective={json.dumps(objective)}", f"--strategy {given}"))
     return found

@@ -123,6 +123,9 @@ def _budgets(source: Source, levels: Any) -> tuple[str, Any]:
     ):
         source.fault((KEY, "budget", unit), "expected a list of whole numbers")
         return unit, {"0": {}}
+    for index, amount in enumerate(amounts):
+        if amount in amounts[:index]:
+            source.fault((KEY, "budget", unit, index), f"{amount} is there already", "name every amount once")
     return unit, {str(amount): {f"threat.budget.{unit}": amount} for amount in sorted(set(amounts))}
 
 

@@ -173,6 +173,7 @@ def test_settings_change_every_cell(file: Path) -> None:
         ("reversed: {around: {use: reversed}}", "reversed: {around: 3}", "expected a stage, {use: ...}"),
         ("defence:\n", "defense:\n", "cube.defense: unknown key 'defense'; did you mean 'defence'?"),
         ("{steps: [2, 0]}", "{step: [2, 0]}", "expected one unit with its amounts"),
+        ("{steps: [2, 0]}", "{steps: [2, 0, 2]}", "cube.budget.steps.2: 2 is there already; name every amount once"),
         ("{attack: zeds, stack", "{attack: zed, stack", "has no level 'zed'; did you mean 'zeds'?"),
         ("transfer: [defence]", "transfer: [budget]", "not 'budget'"),
         ("five:", "Five_:", "the name 'Five_' needs lower-case letters"),
