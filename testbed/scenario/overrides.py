@@ -13,7 +13,7 @@ from testbed.scenario.yaml_source import read
 
 
 class Typed(str):
-    """An override that was written as another option; faults of it quote `typed`, what the user wrote."""
+    """An override that was written as another option, or that comes from a file; its faults quote `typed`."""
 
     typed: str
 
@@ -53,7 +53,7 @@ def apply(source: Source, overrides: Iterable[str]) -> None:
 def _label(override: str) -> str:
     """What stands in messages as the place of an override's faults."""
     typed = override.typed if isinstance(override, Typed) else f"--set {override}"
-    return typed if len(typed) <= 66 else typed[:65] + "…"
+    return typed if len(typed) <= 66 or not typed.startswith("--") else typed[:65] + "…"
 
 
 def _put(data: dict[str, Any], steps: list[str], value: Any) -> Path:
