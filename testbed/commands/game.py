@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from testbed.commands.interrupts import resumable
 from testbed.commands.options import AS_JSON, PATH, SCENARIO, SET, overrides, print_json
 from testbed.errors import UserError, shown
 
@@ -79,7 +80,7 @@ def command(
     chosen = _strategies(base, strategies, scenario.parent)
     game = Game(build(base), chosen, situations)
     folder = out or Path("runs") / f"game-{base.name}-{base.hash[:6]}"
-    with counting(base.name, "rankings") as advance:
+    with resumable(folder), counting(base.name, "rankings") as advance:
         lines = measure(game, folder, advance)
     tables = game_tables(game, lines, payoff, temperatures)
     write_text(folder / TABLES, json.dumps(tables, ensure_ascii=True, allow_nan=False, indent=1) + "\n")

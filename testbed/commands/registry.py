@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from testbed.commands.interrupts import resumable
 from testbed.commands.options import AS_JSON, PATH, SET, overrides, print_json
 from testbed.errors import visible
 
@@ -83,7 +84,7 @@ def verify_texts(
     for wanted in ids:
         if wanted not in known:
             raise UserError(hinted(f"{folder}: no text {wanted!r}", wanted, known))
-    with ExitStack() as bars:
+    with resumable(out), ExitStack() as bars:
 
         def events(name: str) -> Events:
             bars.pop_all().close()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from testbed.commands.interrupts import resumable
 from testbed.commands.options import AS_JSON, PATH, SCENARIO, SET, overrides, print_json
 from testbed.errors import UserError, visible
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from testbed.runner import Events
     from testbed.scenario import Scenario
     from testbed.workers import Executor
-
-INTERRUPTED = 130
 
 
 @click.command("run")
@@ -101,23 +100,19 @@ def command(
     from testbed.commands.progress import watching
 
     where = out or run_folder(experiment, limit)
-    try:
-        with watching(experiment.name) as events:
-            result = run(
-                experiment,
-                where,
-                scenario_text=scenario.read_text(encoding="utf-8"),
-                jobs=jobs,
-                executor=executor,
-                limit=limit,
-                restart=restart,
-                retry_failed=retry_failed,
-                argv=sys.argv[1:],
-                events=events,
-            )
-    except KeyboardInterrupt:
-        click.echo(f"interrupted; the same command goes on from {where}", err=True)
-        raise SystemExit(INTERRUPTED) from None
+    with resumable(where), watching(experiment.name) as events:
+        result = run(
+            experiment,
+            where,
+            scenario_text=scenario.read_text(encoding="utf-8"),
+            jobs=jobs,
+            executor=executor,
+            limit=limit,
+            restart=restart,
+            retry_failed=retry_failed,
+            argv=sys.argv[1:],
+            events=events,
+        )
     crossed: list[dict[str, Any]] = []
     unclear: list[UserError] = []
     for condition in conditions:
@@ -151,19 +146,15 @@ def _run_cube(
         _estimate_cube(cube, how["limit"], as_json)
         return
     where = out or Path("runs") / (cube.folder + (f"-limit{how['limit']}" if how["limit"] else ""))
-    try:
-        with ExitStack() as bars:
+    with resumable(where), ExitStack() as bars:
 
-            def events(cell: Cell, number: int) -> Events:
-                bars.pop_all().close()
-                title = f"{number + 1}/{len(cube.cells)} {' '.join(cell.place.values())}"
-                return bars.enter_context(watching(title))
+        def events(cell: Cell, number: int) -> Events:
+            bars.pop_all().close()
+            title = f"{number + 1}/{len(cube.cells)} {' '.join(cell.place.values())}"
+            return bars.enter_context(watching(title))
 
-            text = file.read_text(encoding="utf-8")
-            result = run_cube(cube, where, text=text, argv=sys.argv[1:], events=events, **how)
-    except KeyboardInterrupt:
-        click.echo(f"interrupted; the same command goes on from {where}", err=True)
-        raise SystemExit(INTERRUPTED) from None
+        text = file.read_text(encoding="utf-8")
+        result = run_cube(cube, where, text=text, argv=sys.argv[1:], events=events, **how)
     if as_json:
         paths = {"run": str(result.path), "report": str(result.report)}
         print_json({"schema": 1, **paths, "failed": list(result.failed), "tables": result.tables})

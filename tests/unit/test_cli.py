@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -98,6 +100,22 @@ def test_an_empty_path_is_refused(ask: Ask, tmp_path: Path, arguments: tuple[str
     assert result.exit_code == 2
     assert result.stderr.endswith("the path is empty (is a variable not set?)\n")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_says_how_it_goes_on(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch, how: signal.Signals
+) -> None:
+    def stopped(*_: Any, **__: Any) -> None:
+        os.kill(os.getpid(), how)
+        time.sleep(5)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("testbed.api.run", stopped)
+    result = ask("run", QUICK, "--out", "mine")
+    assert (result.exit_code, result.stderr) == (130, "interrupted; the same command goes on from mine\n")
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_mistyped_command_is_answered_with_the_nearest_one(ask: Ask) -> None:
