@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from testbed.errors import UserError
-from testbed.locks import made
 from testbed.serve.lines import AnyLine, ServerLine, SessionLine
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ class SessionLog:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        made(self.path.parent, "folder of session logs")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         self._mutex = threading.Lock()
 
     def register(self, line: ServerLine) -> None:
