@@ -14,11 +14,10 @@ from testbed.cube.model import AXES, Cell, Cube
 from testbed.errors import Fault, ScenarioError, did_you_mean, listed, shown
 from testbed.registry import Registry, installed
 from testbed.scenario.load import CUBE as KEY
-from testbed.scenario.load import checked, text_of
+from testbed.scenario.load import LEAVE_OUT, TRANSFER, checked, text_of
 from testbed.scenario.source import Path, Source
 from testbed.scenario.yaml_source import read
 
-LEAVE_OUT, TRANSFER = "leave_out", "transfer"
 UNITS = ("steps", "queries", "tokens", "gradient_calls", "seconds")
 MOST_CELLS = 1000
 

@@ -28,8 +28,8 @@ _PLACEHOLDERS: Mapping[str, Any] = {
     "stack": [{"use": "x"}],
 }
 """Stand-ins for required sections that are wrong, so that the others can be checked against each other."""
-CUBE = "cube"
-"""The key that makes a file a cube (`testbed.cube`)."""
+CUBE, LEAVE_OUT, TRANSFER = "cube", "leave_out", "transfer"
+"""The key that makes a file a cube (`testbed.cube`), and what stands there beside axes."""
 
 
 def load(
@@ -110,7 +110,8 @@ def checked(
 
 def _no_cube(source: Source) -> Fault:
     axes = source.data[CUBE]
-    named = f" (axes {listed(axes)})" if isinstance(axes, Mapping) else ""
+    known = [key for key in axes if key not in (LEAVE_OUT, TRANSFER)] if isinstance(axes, Mapping) else []
+    named = f" (axes {listed(known)})" if known else ""
     hint = "take the scenario.yaml of a cell of its run (RUN/cells/NAME/), or write a scenario with one stack"
     message = f"a cube is several scenarios{named}, and one is needed here"
     return source.fault_at((CUBE,), message, hint, at_key=True)

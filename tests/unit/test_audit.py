@@ -274,7 +274,7 @@ def test_of_a_scenario_only_catalog_stack_and_machine_count(ask: Ask) -> None:
 def test_a_cube_is_refused_whatever_stands_beside_it(ask: Ask) -> None:
     Path("cube.yaml").write_text(
         "version: 1\nname: shop\ncatalog: {use: jsonl, path: shop.jsonl, requests: asked.jsonl}\n"
-        "cube: {stack: {one: {stack: [{use: bm25}]}}}\n"
+        "cube: {stack: {one: {stack: [{use: bm25}]}}, transfer: [stack]}\n"
     )
     for more in ((), ("--stack", "bm25")):
         result = ask("cube.yaml", *more)
