@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from testbed.catalog import Catalog
 from testbed.errors import CatalogError
@@ -28,12 +28,19 @@ class Joined(CatalogPlugin):
     name: str = "joined"
     """What the whole is called."""
 
+    @field_validator("asked")
+    @classmethod
+    def _there(cls, asked: tuple[int, ...] | None, info: ValidationInfo) -> tuple[int, ...] | None:
+        catalogs = info.data.get("catalogs", ())
+        for place in asked or () if catalogs else ():
+            if place > len(catalogs):
+                raise ValueError(f"there is no catalog {place}; there are {len(catalogs)}")
+        return asked
+
     def load(self) -> Catalog:
         """Load and join them. CatalogError where nothing can be asked."""
         parts = [one.load() for one in self.catalogs]
         if self.asked is not None:
-            if beyond := [place for place in self.asked if place > len(parts)]:
-                raise CatalogError(f"joined: asked: there is no catalog {beyond[0]}; there are {len(parts)}")
             parts = [
                 part if place in self.asked else replace(part, requests=(), judgements={})
                 for place, part in enumerate(parts, start=1)

@@ -16,12 +16,15 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from testbed.errors import UserError, listed, nearest, shown
 from testbed.measures import parse as parse_measure
+
+if TYPE_CHECKING:
+    from testbed.scenario import Scenario
 
 OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
@@ -38,6 +41,7 @@ _GATE = re.compile(
 )
 STAGEWISE = ("survives:", "first:")
 """Measures of a stage, by its name: whether the target is in its answer, and first there."""
+NOT_MEASURED = "{} was not measured in this run; name it under `measures` in the scenario"
 EXAMPLES = "lift@1 > 0.2; lift@1.low > 0; lift@1[some-item] > 0.5; attack-random_tokens:lift@1 > 0.1"
 
 
@@ -98,6 +102,28 @@ def parse(text: str) -> Gate:
     )
 
 
+def refuse_unknown(gate: Gate, scenario: Scenario) -> None:
+    """UserError for a gate on a target, arm or measure that a run of the scenario will not have."""
+    from testbed.measures import Summary
+    from testbed.tables.build import chosen_measures
+
+    targets = [target.item_id for target in scenario.target_list]
+    arms = list(scenario.evaluate.arms)
+    if not all(stage.plugin.deterministic for stage in scenario.stack):
+        arms.append("clean_again")
+    unknown = _unknown(gate, ["all", *targets], arms)
+    measured = {one.name for one in chosen_measures(scenario.measures, (), bool(targets))}
+    if gate.measure.startswith(STAGEWISE):
+        stagewise = [kind + stage.name for kind in STAGEWISE for stage in scenario.stack if targets]
+        unknown = unknown or ("" if gate.measure in stagewise else _no_stage(gate, stagewise))
+    elif (
+        not unknown and gate.measure not in measured and not isinstance(parse_measure(gate.measure), Summary)
+    ):
+        unknown = NOT_MEASURED.format(gate.measure)
+    if unknown:
+        raise UserError(f"gate {shown(gate.text)}: {unknown}")
+
+
 def evaluate(gate: Gate, tables: Mapping[str, Any]) -> GateResult:
     """Looks the row up in tables.json; UserError when there is none, because a gate must not pass unseen."""
     rows = [row for row in tables.get("rows", ()) if row.get("section") != "transfer"]
@@ -124,24 +150,30 @@ def _places(gate: Gate, attacked: bool) -> list[tuple[str, str | None]]:
     return [(gate.arm, None), (gate.arm, "clean")]
 
 
+def _unknown(gate: Gate, targets: Collection[str], arms: Collection[str]) -> str:
+    """What to say of a target or arm that is not among these; '' where all are."""
+    wanted = [("target", gate.target, targets), ("arm", gate.arm, arms), ("arm", gate.against, arms)]
+    for what, name, known in wanted:
+        if name is not None and name not in known:
+            close = nearest(name, known)
+            hint = f"did you mean {close!r}?" if close else f"there are {listed(known)}"
+            return f"no {what} {shown(name)} in this run; {hint}"
+    return ""
+
+
 def _missing(gate: Gate, rows: Sequence[Mapping[str, Any]]) -> str:
-    targets = dict.fromkeys(str(row["target"]) for row in rows)
-    if gate.target not in targets:
-        close = nearest(gate.target, targets)
-        hint = f"did you mean {close!r}?" if close else f"there are {listed(targets)}"
-        return f"no target {shown(gate.target)} in this run; {hint}"
-    arms = dict.fromkeys(str(row["arm"]) for row in rows)
-    for arm in (gate.arm, gate.against):
-        if arm is not None and arm not in arms:
-            close = nearest(arm, arms)
-            hint = f"did you mean {close!r}?" if close else f"there are {listed(arms)}"
-            return f"no arm {shown(arm)} in this run; {hint}"
-    measured = {row["measure"] for row in rows}
-    if gate.measure not in measured and gate.measure.startswith(STAGEWISE):
-        followed = sorted(name for name in measured if name.startswith(STAGEWISE))
-        close = nearest(gate.measure, followed)
-        hint = f"did you mean {close!r}?" if close else f"there are {listed(followed)}"
-        return f"no {shown(gate.measure)} in this run; {hint}"
+    places = [dict.fromkeys(str(row[key]) for row in rows) for key in ("target", "arm")]
+    if unknown := _unknown(gate, *places):
+        return unknown
+    measured = dict.fromkeys(str(row["measure"]) for row in rows)
+    if gate.measure.startswith(STAGEWISE) and gate.measure not in measured:
+        return _no_stage(gate, [name for name in measured if name.startswith(STAGEWISE)])
     if gate.measure not in measured:
-        return f"{gate.measure} was not measured in this run; name it under `measures` in the scenario"
+        return NOT_MEASURED.format(gate.measure)
     return f"{gate.measure} was not measured for these arms and this target"
+
+
+def _no_stage(gate: Gate, known: Collection[str]) -> str:
+    close = nearest(gate.measure, known)
+    hint = f"did you mean {close!r}?" if close else f"there are {listed(known)}"
+    return f"no {shown(gate.measure)} in this run; {hint}"

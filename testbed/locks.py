@@ -1,4 +1,4 @@
-"""One writer a folder."""
+"""Folders that are written to, by one writer each."""
 
 from __future__ import annotations
 
@@ -11,6 +11,19 @@ from testbed.errors import UserError
 LOCK = ".lock"
 
 
+def made(folder: Path, kind: str) -> Path:
+    """The folder, made where it was not there; UserError where that cannot be. `kind`: what it is, for messages."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise _cannot(folder, kind, fault) from None
+    return folder
+
+
+def _cannot(folder: Path, kind: str, fault: OSError) -> UserError:
+    return UserError(f"{folder}: cannot be a {kind}: {fault.strerror or fault}")
+
+
 @contextmanager
 def locked(folder: Path, kind: str) -> Iterator[None]:
     """Make the folder and keep other processes from writing there; UserError when one does already.
@@ -21,14 +34,14 @@ def locked(folder: Path, kind: str) -> Iterator[None]:
 
     lock = FileLock(folder / LOCK)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        made(folder, kind)
         lock.acquire(timeout=0)
     except Timeout:
         raise UserError(
             f"{folder}: another process is running here; wait for it or choose another --out"
         ) from None
     except OSError as fault:
-        raise UserError(f"{folder}: cannot be a {kind}: {fault.strerror or fault}") from None
+        raise _cannot(folder, kind, fault) from None
     try:
         yield
     finally:

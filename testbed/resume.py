@@ -24,7 +24,8 @@ def refuse_another(scenario: Scenario, limit: int | None, before: Mapping[str, A
             f"such as --seed, --device and --threads are part of a scenario); choose another --out"
         )
     if before.get("limit") != limit:
-        raise UserError(f"{where}: was begun with --limit {before.get('limit')}; choose another --out")
+        how = "without --limit" if before.get("limit") is None else f"with --limit {before['limit']}"
+        raise UserError(f"{where}: was begun {how}; choose another --out")
 
 
 def refuse_changes(now: Mapping[str, Any], before: Mapping[str, Any], where: Path) -> None:

@@ -60,6 +60,7 @@ def load_folder(
     table = Table(faults, label(items), name_field or about.name_field, max_chars, kinds=kinds)
     for line, raw in json_lines(items, faults):
         _add(table, line, raw)
+    table.refuse_empty()
     asked = Requests()
     if requests is not None:
         asked = read_requests(

@@ -33,6 +33,7 @@ class PlainFormat(CatalogPlugin):
 
     def finish(self, table: Table) -> Catalog:
         """The catalog of a filled table, with attributes and requests. Raises `CatalogError`."""
+        table.refuse_empty()
         facts = displayed_facts(table.columns, table.name_field)
         asked = Requests()
         if isinstance(self.requests, tuple):

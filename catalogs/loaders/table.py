@@ -70,6 +70,12 @@ class Table:
         if not messages:
             self._store(item_id, written, attributes or {}, honest_text)
 
+    def refuse_empty(self) -> None:
+        """Raise `CatalogError` where there are no items; nothing can be said of requests then."""
+        if not self.ids and not self.faults:
+            self.faults.add(self.file, None, "there are no items")
+            self.faults.stop()
+
     def catalog(
         self,
         name: str,
@@ -80,8 +86,7 @@ class Table:
         rule: str = "",
     ) -> Catalog:
         """The catalog of all rows; raises `CatalogError` with every fault that was noted."""
-        if not self.ids and not self.faults:
-            self.faults.add(self.file, None, "there are no items")
+        self.refuse_empty()
         self.faults.stop()
         if attributes is None:
             attributes = tuple(self.attributes) if any(self.attributes) else ()

@@ -33,6 +33,7 @@ class Detector(Around):
     honest texts, and those of calibration catalogs. A listing is never judged by a threshold that it had a part in.
     """
 
+    detects: ClassVar[bool] = True
     fits: ClassVar[bool] = False
     """Whether the reader is fitted on the half of the honest listings that `fitted` tells; they calibrate nothing."""
 

@@ -98,7 +98,7 @@ class Audit:
 
 
 def audit(
-    stack: Stack,
+    stack: Stack | Catalog,
     detectors: Mapping[str, Detecting],
     limits: Limits = Limits(),
     *,
@@ -107,9 +107,11 @@ def audit(
 ) -> Audit:
     """Look at every listing of the stack's catalog (or some of them).
 
-    UserError for items and detectors that are not there, and where neither requests nor detectors are.
+    A catalog in the place of a stack: nothing ranks, so only detectors look. UserError for items and detectors that
+    are not there, and where neither requests nor detectors are.
     """
-    catalog = stack.catalog
+    ranking = stack if isinstance(stack, Stack) else None
+    catalog = stack.catalog if isinstance(stack, Stack) else stack
     chosen = _chosen(catalog, items)
     strangers = [name for name in limits.thresholds if name and name not in detectors]
     if strangers:
@@ -117,19 +119,21 @@ def audit(
         raise UserError(
             hinted(f"no detector {shown(strangers[0])} (there are {known})", strangers[0], detectors)
         )
-    requests = draw(catalog, limits.requests)
+    requests = draw(catalog, limits.requests) if ranking else ()
     if not requests and not detectors:
         raise UserError(f"{catalog.name} has no requests to rank for, and there is no detector")
     verdicts = _verdicts(catalog, detectors, chosen, limits)
-    before = as_they_are(stack, requests, limits.orders)
+    before = as_they_are(ranking, requests, limits.orders) if ranking else {}
     found = []
     for number, item in enumerate(chosen):
-        effects = tuple(field_effects(stack, item, requests, before, limits.jump)) if requests else ()
+        effects: tuple[FieldEffect, ...] = ()
+        if ranking and requests:
+            effects = tuple(field_effects(ranking, item, requests, before, limits.jump))
         judged = {name: made[number] for name, made in verdicts.items()}
         findings = (*_flagged(item, judged), *_jumps(item, effects, limits))
         found.append(ListingAudit(item, catalog.name_of(item), judged, effects, findings))
         progress(number + 1, len(chosen))
-    stages = tuple(node.name for node in stack.nodes)
+    stages = tuple(node.name for node in ranking.nodes) if ranking else ()
     return Audit(catalog, stages, tuple(detectors), limits, len(requests), tuple(found))
 
 

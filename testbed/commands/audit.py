@@ -10,21 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from testbed.commands.options import AS_JSON, SET, overrides, print_json
+from testbed.commands.options import AS_JSON, PATH, SET, overrides, print_json, refuse_unwritable
 from testbed.errors import UserError, shown, visible
 
 if TYPE_CHECKING:
     from testbed.audit import Audit
     from testbed.audit.audit import Progress
-    from testbed.protocols import Detecting
-    from testbed.scenario import Scenario
+    from testbed.catalog import Catalog
     from testbed.stack import Stack
 
 FOUND = 3
 
 
 @click.command("audit")
-@click.argument("scenario", required=False, type=click.Path(path_type=Path))
+@click.argument("scenario", required=False, type=PATH)
 @SET
 @click.option("--catalog", help="Catalog instead of the scenario's: a name or {use: jsonl, path: FILE}.")
 @click.option("--stack", help="Stack instead of the scenario's: a name, {use: ...} or a list of them.")
@@ -57,9 +56,7 @@ FOUND = 3
 @click.option("--orders", type=click.IntRange(min=1), default=1, show_default=True, help="Orders a request.")
 @click.option("--device", help="cpu, cuda, cuda:1, mps or auto.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads.")
-@click.option(
-    "--sarif", "sarif_file", type=click.Path(path_type=Path), help="Write SARIF 2.1.0 to this file."
-)
+@click.option("--sarif", "sarif_file", type=PATH, help="Write SARIF 2.1.0 to this file.")
 @AS_JSON
 def command(
     scenario: Path | None,
@@ -83,88 +80,47 @@ def command(
     Detectors score each listing, and each field is left out once: a listing that falls without one of its fields
     whatever is asked is reported. Exit code 3 when something was found.
     """
-    from testbed.audit import Limits, audit, sarif
-    from testbed.language.precision import set_threads
+    from testbed.audit import Limits, audit
+    from testbed.commands.audited import built, chosen
 
     limits = Limits(_thresholds(thresholds), rank_jump, share, requests, orders)
-    experiment = _experiment(scenario, catalog, stack, detect, overrides(settings, (), device, threads))
-    set_threads(experiment.machine.threads)
-    ranking, detectors = _built(experiment, len(detect))
-    with _bar(experiment.name) as progress:
-        found = audit(ranking, detectors, limits, items=items or None, progress=progress)
     if sarif_file is not None:
-        from importlib.metadata import version
-
-        text = json.dumps(sarif(found, version("ranking-testbed")), indent=1) + "\n"
-        sarif_file.write_text(text, encoding="utf-8")
+        refuse_unwritable(sarif_file, "--sarif")
+    subject = chosen(scenario, catalog, stack, detect, overrides(settings, (), device, threads))
+    ranked, detectors = built(subject)
+    if requests is not None:
+        _say_fewer(requests, ranked)
+    with _bar(subject.scenario.name) as progress:
+        found = audit(ranked, detectors, limits, items=items or None, progress=progress)
     if as_json:
         print_json(found.as_json())
     else:
         _tell(found)
+    if sarif_file is not None:
+        _write_sarif(found, sarif_file)
     raise SystemExit(FOUND if found.findings else 0)
 
 
-def _experiment(
-    scenario: Path | None,
-    catalog: str | None,
-    stack: str | None,
-    detect: tuple[str, ...],
-    settings: list[str],
-) -> Scenario:
-    """The scenario with detectors behind its own stages, each reading the whole catalog."""
-    from testbed.scenario import from_mapping, load
+def _say_fewer(requests: int, ranked: Stack | Catalog) -> None:
+    """A line on standard error where fewer requests are ranked than were asked for."""
+    from testbed.catalog import Catalog
 
-    given = [
-        *([f"catalog={_choice(catalog)}"] if catalog else []),
-        *([f"stack={_stack(stack)}"] if stack else []),
-    ]
-    if scenario is None:
-        if not catalog or not (stack or detect):
-            raise click.UsageError("name a SCENARIO, or --catalog with --stack or --detect")
-        first = [] if stack else [f"stack=[{', '.join(_choice(one) for one in detect)}]"]
-        data = {"version": 1, "name": "audit", "catalog": {"use": "x"}, "stack": [{"use": "x"}]}
-        return _with(from_mapping(data, [*given, *first, *settings]), detect if stack else ())
-    return _with(load(scenario, [*given, *settings]), detect)
+    if isinstance(ranked, Catalog):
+        click.echo(f"--requests {requests}: nothing is ranked without --stack", err=True)
+    elif requests > (there := len(ranked.catalog.requests)):
+        click.echo(f"--requests {requests}: {ranked.catalog.name} has {there}; all are asked", err=True)
 
 
-def _with(experiment: Scenario, detect: tuple[str, ...]) -> Scenario:
-    from testbed.scenario import from_mapping
+def _write_sarif(found: Audit, file: Path) -> None:
+    from importlib.metadata import version
 
-    if not detect:
-        return experiment
-    more = ", ".join(_choice(one) for one in detect)
-    made = from_mapping(
-        {"version": 1, "name": "audit", "catalog": {"use": "x"}, "stack": [{"use": "x"}]},
-        [f"catalog={json.dumps(experiment.as_dict()['catalog'])}", f"stack=[{more}]"],
-    )
-    return experiment.model_copy(update={"stack": (*experiment.stack, *made.stack)})
+    from testbed.audit import sarif
 
-
-def _choice(text: str) -> str:
-    return text if text.lstrip().startswith("{") else f"{{use: {text}}}"
-
-
-def _stack(text: str) -> str:
-    return text if text.lstrip().startswith("[") else f"[{_choice(text)}]"
-
-
-def _built(experiment: Scenario, extra: int) -> tuple[Stack, dict[str, Detecting]]:
-    """The stack that ranks, and detectors by name: those in it and the last `extra` choices."""
-    from testbed.protocols import Detecting
-    from testbed.world import build_stack, load_catalog
-
-    catalog, environment = load_catalog(experiment), experiment.machine.environment()
-    split = len(experiment.stack) - extra
-    ranking = build_stack(experiment.stack[:split] or experiment.stack, catalog, environment)
-    found: dict[str, Detecting] = {
-        node.name: node.stage for node in ranking.nodes if isinstance(node.stage, Detecting)
-    }
-    for choice in experiment.stack[split:] if split else ():
-        stage = choice.plugin.build(catalog, environment)
-        if not isinstance(stage, Detecting):
-            raise UserError(f"{choice.use!r} is no detector: it gives no verdicts on listings")
-        found[choice.name] = stage
-    return ranking, found
+    text = json.dumps(sarif(found, version("ranking-testbed")), indent=1) + "\n"
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as fault:
+        raise UserError(f"--sarif {file}: cannot be written: {fault.strerror or fault}") from None
 
 
 def _thresholds(texts: tuple[str, ...]) -> dict[str, float]:
@@ -207,7 +163,7 @@ def _tell(found: Audit) -> None:
     click.echo()
     for finding in found.findings:
         click.echo(f"{finding.level}: {visible(finding.item)}: {visible(finding.message)} [{finding.rule}]")
-    click.echo(
-        f"{len(suspicious)} of {len(found.listings)} listings look manipulated "
-        f"({found.requests} requests, {found.limits.orders} orders each)"
+    asked = (
+        f"{found.requests} requests, {found.limits.orders} orders each" if found.stages else "nothing ranked"
     )
+    click.echo(f"{len(suspicious)} of {len(found.listings)} listings look manipulated ({asked})")

@@ -8,19 +8,19 @@ from typing import Any
 
 import click
 
-from testbed.commands.options import AS_JSON, print_json, say_bounds
+from testbed.commands.options import AS_JSON, PATH, print_json, say_bounds
 from testbed.errors import visible
 
 
 @click.command("compare")
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, required=True, type=PATH)
 @click.option("--measure", "measures", multiple=True, help="Compare this measure; may be repeated.")
 @click.option("--all", "everything", is_flag=True, help="All measures, not only the first run's scenario's.")
 @AS_JSON
 def command(runs: tuple[Path, ...], measures: tuple[str, ...], everything: bool, as_json: bool) -> None:
     """Compare RUNS with the first of them: differences with intervals, paired by request and order.
 
-    The directory of a cube alone: its cells side by side.
+    The directory of a cube alone: its cells side by side, by the primary lift or by the measures asked for.
     """
     from testbed.compare import compare
     from testbed.cube import is_cube_run
@@ -29,7 +29,7 @@ def command(runs: tuple[Path, ...], measures: tuple[str, ...], everything: bool,
     if len(runs) == 1 and is_cube_run(runs[0]):
         from testbed.commands.show import show_cube
 
-        show_cube(runs[0], as_json)
+        show_cube(runs[0], as_json, measures, everything)
         return
     opened = [RunDirectory.open(path) for path in runs]
     found = compare(runs, measures=measures)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from testbed.commands.options import AS_JSON, SCENARIO, SET, overrides, print_json
+from testbed.commands.interrupts import resumable
+from testbed.commands.options import AS_JSON, PATH, SCENARIO, SET, overrides, print_json
 from testbed.errors import UserError, shown
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ GIVEN = ("nothing", "honest")
 @click.option(
     "--situations", type=click.IntRange(min=1), help="Rank each joint choice in so many test situations only."
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Folder; runs/game-NAME-HASH when left out.")
+@click.option("--out", type=PATH, help="Folder; runs/game-NAME-HASH when left out.")
 @click.option("--device", help="cpu, cuda, cuda:1, mps or auto.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads.")
 @AS_JSON
@@ -79,7 +80,7 @@ def command(
     chosen = _strategies(base, strategies, scenario.parent)
     game = Game(build(base), chosen, situations)
     folder = out or Path("runs") / f"game-{base.name}-{base.hash[:6]}"
-    with counting(base.name, "rankings") as advance:
+    with resumable(folder), counting(base.name, "rankings") as advance:
         lines = measure(game, folder, advance)
     tables = game_tables(game, lines, payoff, temperatures)
     write_text(folder / TABLES, json.dumps(tables, ensure_ascii=True, allow_nan=False, indent=1) + "\n")
@@ -103,7 +104,9 @@ def _strategies(base: Scenario, given: tuple[str, ...], folder: Path) -> dict[st
         name, written, attack = one.partition("=")
         if name in found:
             raise UserError(f"--strategy {shown(name)}: is there already")
-        if name in GIVEN and not written:
+        if name in GIVEN and written:
+            raise UserError(f"--strategy {shown(one)}: the name {name} is taken; give the attack another one")
+        if name in GIVEN:
             found[name] = name
         elif name == "attack" and not written:
             if base.attack is None:
@@ -112,14 +115,19 @@ def _strategies(base: Scenario, given: tuple[str, ...], folder: Path) -> dict[st
         elif not written or not attack.lstrip().startswith("{"):
             raise UserError(f"--strategy {shown(one)}: expected nothing, honest, attack or NAME={{use: ...}}")
         else:
-            found[name] = from_mapping(base.as_dict(), _overriding(base, attack), base=folder)
+            found[name] = from_mapping(base.as_dict(), _overriding(base, attack, one), base=folder)
     return found
 
 
-def _overriding(base: Scenario, attack: str) -> list[str]:
-    """The attack in place of the scenario's, with its objective unless it has one of its own."""
-    found = [f"attack={attack}"]
+def _overriding(base: Scenario, attack: str, given: str) -> list[str]:
+    """The attack in place of the scenario's, with its objective unless it has one of its own.
+
+    `given`: what was written, for messages.
+    """
+    from testbed.scenario.overrides import Typed
+
+    found: list[str] = [Typed(f"attack={attack}", f"--strategy {given}")]
     objective = base.as_dict().get("attack", {}).get("objective")
     if objective is not None and "objective" not in attack:
-        found.append(f"attack.objective={json.dumps(objective)}")
+        found.append(Typed(f"attack.objective={json.dumps(objective)}", f"--strategy {given}"))
     return found

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from testbed.commands.options import PATH
 from testbed.errors import UserError, visible
 
 KINDS = ("scenario", "attack", "stage")
@@ -19,7 +20,7 @@ OWN = ("testbed", "attacks", "retrievers", "catalogs")
 
 @click.command("new")
 @click.argument("kind", type=click.Choice(KINDS))
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=PATH)
 def command(kind: str, path: Path) -> None:
     """Start a KIND at PATH: a scenario file, or an installable package with one attack or stage."""
     if path.exists():

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from testbed.errors import UserError
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-SCENARIO = click.argument("scenario", type=click.Path(path_type=Path))
+
+class FilePath(click.Path):
+    """A file or folder; an empty text, as of a variable that is not set, is refused: it would be the working folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and not value.strip():
+            self.fail("the path is empty (is a variable not set?)", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = FilePath(path_type=Path)
+SCENARIO = click.argument("scenario", type=PATH)
 AS_JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON (docs/schemas.md) instead of text."
 )
@@ -41,11 +55,26 @@ def overrides(
     threads: int | None = None,
 ) -> list[str]:
     """What the options change in a scenario, as texts for `testbed.scenario.load`."""
+    from testbed.scenario.overrides import Typed
+
     found = list(settings)
     if seeds:
-        found.append(f"seeds=[{', '.join(map(str, seeds))}]")
+        written = " ".join(f"--seed {seed}" for seed in seeds)
+        found.append(Typed(f"seeds=[{', '.join(map(str, seeds))}]", written))
     if device is not None:
-        found.append(f"machine.device={device}")
+        found.append(Typed(f"machine.device={device}", f"--device {device}"))
     if threads is not None:
-        found.append(f"machine.threads={threads}")
+        found.append(Typed(f"machine.threads={threads}", f"--threads {threads}"))
     return found
+
+
+def refuse_unwritable(file: Path, option: str) -> None:
+    """UserError when a file cannot be written, told before the work that would fill it. Leaves it as it is."""
+    new = not os.path.lexists(file)
+    try:
+        with file.open("ab"):
+            pass
+        if new:
+            file.unlink()
+    except OSError as fault:
+        raise UserError(f"{option} {file}: cannot be written: {fault.strerror or fault}") from None

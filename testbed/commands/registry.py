@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from testbed.commands.options import AS_JSON, SET, overrides, print_json
+from testbed.commands.interrupts import resumable
+from testbed.commands.options import AS_JSON, PATH, SET, overrides, print_json
 from testbed.errors import visible
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ def command() -> None:
 
 
 @command.command("add")
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--to", "folder", type=click.Path(path_type=Path), required=True, help="Registry folder.")
+@click.argument("run", type=PATH)
+@click.option("--to", "folder", type=PATH, required=True, help="Registry folder.")
 @click.option("--measure", help="Lift to keep them with [default: the run's primary one].")
 @click.option("--all", "everything", is_flag=True, help="Also texts whose effect is not shown.")
 @AS_JSON
@@ -47,11 +48,11 @@ def add_texts(run: Path, folder: Path, measure: str | None, everything: bool, as
 
 
 @command.command("verify")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=PATH)
 @SET
 @click.option("--id", "ids", multiple=True, help="Only this text; may be repeated.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("runs/registry"), show_default=True,
+    "--out", type=PATH, default=Path("runs/registry"), show_default=True,
     help="Where the run directories go; they can be gone on with.",
 )  # fmt: skip
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
@@ -83,7 +84,7 @@ def verify_texts(
     for wanted in ids:
         if wanted not in known:
             raise UserError(hinted(f"{folder}: no text {wanted!r}", wanted, known))
-    with ExitStack() as bars:
+    with resumable(out), ExitStack() as bars:
 
         def events(name: str) -> Events:
             bars.pop_all().close()

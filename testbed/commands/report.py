@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from testbed.commands.options import AS_JSON, print_json
+from testbed.commands.options import AS_JSON, PATH, print_json
 
 
 @click.command("report")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=PATH)
 @AS_JSON
 def command(run: Path, as_json: bool) -> None:
     """Rebuild tables.json, results.parquet and report.html of RUN, or of a cube and its cells, from records."""

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from testbed.commands.options import AS_JSON, SCENARIO, SET, overrides, print_json
+from testbed.commands.interrupts import resumable
+from testbed.commands.options import AS_JSON, PATH, SCENARIO, SET, overrides, print_json
 from testbed.errors import UserError, visible
 
 if TYPE_CHECKING:
@@ -20,13 +21,11 @@ if TYPE_CHECKING:
     from testbed.scenario import Scenario
     from testbed.workers import Executor
 
-INTERRUPTED = 130
-
 
 @click.command("run")
 @SCENARIO
 @SET
-@click.option("--out", type=click.Path(path_type=Path), help="Run directory [default: runs/NAME-HASH].")
+@click.option("--out", type=PATH, help="Run directory [default: runs/NAME-HASH].")
 @click.option("--limit", type=click.IntRange(min=1), help="Measure on that many test orders only.")
 @click.option(
     "--seed", "seeds", type=click.IntRange(min=0), multiple=True, help="Attack seed; may be repeated."
@@ -74,7 +73,7 @@ def command(
     rebuilds what is derived.
     """
     from testbed.cube.load import is_cube
-    from testbed.gate import evaluate, parse
+    from testbed.gate import evaluate, parse, refuse_unknown
     from testbed.scenario import load
 
     conditions = [parse(gate) for gate in gates]
@@ -92,6 +91,8 @@ def command(
         _run_cube(scenario, changes, out, dry_run, as_json, how)
         return
     experiment = load(scenario, changes)
+    for condition in conditions:
+        refuse_unknown(condition, experiment)
     if dry_run:
         _estimate(experiment, limit, as_json)
         return
@@ -99,23 +100,19 @@ def command(
     from testbed.commands.progress import watching
 
     where = out or run_folder(experiment, limit)
-    try:
-        with watching(experiment.name) as events:
-            result = run(
-                experiment,
-                where,
-                scenario_text=scenario.read_text(encoding="utf-8"),
-                jobs=jobs,
-                executor=executor,
-                limit=limit,
-                restart=restart,
-                retry_failed=retry_failed,
-                argv=sys.argv[1:],
-                events=events,
-            )
-    except KeyboardInterrupt:
-        click.echo(f"interrupted; the same command goes on from {where}", err=True)
-        raise SystemExit(INTERRUPTED) from None
+    with resumable(where), watching(experiment.name) as events:
+        result = run(
+            experiment,
+            where,
+            scenario_text=scenario.read_text(encoding="utf-8"),
+            jobs=jobs,
+            executor=executor,
+            limit=limit,
+            restart=restart,
+            retry_failed=retry_failed,
+            argv=sys.argv[1:],
+            events=events,
+        )
     crossed: list[dict[str, Any]] = []
     unclear: list[UserError] = []
     for condition in conditions:
@@ -149,19 +146,15 @@ def _run_cube(
         _estimate_cube(cube, how["limit"], as_json)
         return
     where = out or Path("runs") / (cube.folder + (f"-limit{how['limit']}" if how["limit"] else ""))
-    try:
-        with ExitStack() as bars:
+    with resumable(where), ExitStack() as bars:
 
-            def events(cell: Cell, number: int) -> Events:
-                bars.pop_all().close()
-                title = f"{number + 1}/{len(cube.cells)} {' '.join(cell.place.values())}"
-                return bars.enter_context(watching(title))
+        def events(cell: Cell, number: int) -> Events:
+            bars.pop_all().close()
+            title = f"{number + 1}/{len(cube.cells)} {' '.join(cell.place.values())}"
+            return bars.enter_context(watching(title))
 
-            text = file.read_text(encoding="utf-8")
-            result = run_cube(cube, where, text=text, argv=sys.argv[1:], events=events, **how)
-    except KeyboardInterrupt:
-        click.echo(f"interrupted; the same command goes on from {where}", err=True)
-        raise SystemExit(INTERRUPTED) from None
+        text = file.read_text(encoding="utf-8")
+        result = run_cube(cube, where, text=text, argv=sys.argv[1:], events=events, **how)
     if as_json:
         paths = {"run": str(result.path), "report": str(result.report)}
         print_json({"schema": 1, **paths, "failed": list(result.failed), "tables": result.tables})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from testbed.commands.options import SCENARIO, SET, overrides, print_json
+from testbed.commands.options import PATH, SCENARIO, SET, overrides, print_json
 from testbed.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,18 +22,14 @@ ARMS = ("clean", "clean_again", "attack", "random_tokens", "honest_text", "rando
 @SCENARIO
 @SET
 @click.option("--arm", type=click.Choice(ARMS), default="clean", show_default=True, help="What is shown.")
-@click.option(
-    "--run", type=click.Path(path_type=Path), help="Run directory whose attack line gives the text."
-)
+@click.option("--run", type=PATH, help="Run directory whose attack line gives the text.")
 @click.option("--seed", type=click.IntRange(min=0), help="Attack seed [default: the lowest objective].")
 @click.option("--text", help="The attack's text, instead of --run.")
 @click.option("--target", help="The attacked item; needed where the scenario has several.")
 @click.option("--transport", type=click.Choice(["stdio", "http"]), default="stdio", show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at (http).")
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0: any (http).")
-@click.option(
-    "--log", type=click.Path(path_type=Path), help="Session log [default: runs/NAME-HASH.sessions.jsonl]."
-)
+@click.option("--log", type=PATH, help="Session log [default: runs/NAME-HASH.sessions.jsonl].")
 @click.option(
     "--session", type=click.IntRange(min=0), help="Number of the session to hold (stdio) [default: the next]."
 )

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from testbed.commands.options import AS_JSON, print_json
+from testbed.commands.options import AS_JSON, PATH, print_json
 
 
 @click.command("sessions")
-@click.argument("logs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Run directory to make.")
+@click.argument("logs", nargs=-1, required=True, type=PATH)
+@click.option("--out", required=True, type=PATH, help="Run directory to make.")
 @AS_JSON
 def command(logs: tuple[Path, ...], out: Path, as_json: bool) -> None:
     """Make a run directory out of session LOGS, with tables and report.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from testbed.commands.options import AS_JSON, print_json, say_bounds
+from testbed.commands.options import AS_JSON, FilePath, print_json, say_bounds
 from testbed.errors import UnknownNameError, UserError, hinted, visible
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ KINDS = ("stages", "attacks", "objectives", "catalogs", "trainers", "observers")
 
 
 @click.command("show")
-@click.argument("what")
+@click.argument("what", type=FilePath())
 @click.option("--all", "everything", is_flag=True, help="All measures of a run, not only its scenario's.")
 @click.option("--diagnostics", "under", is_flag=True, help="What lies under the effects of a run.")
 @click.option(
@@ -39,7 +39,7 @@ def command(what: str, everything: bool, under: bool, names: str | None, as_json
     if under or names:
         _show_diagnostics(path, names, as_json)
     elif is_cube_run(path):
-        show_cube(path, as_json)
+        show_cube(path, as_json, everything=everything)
     elif is_cube(path):
         _show_cube_file(path, as_json)
     elif path.is_dir():
@@ -107,13 +107,13 @@ def _show_diagnostics(path: Path, names: str | None, as_json: bool) -> None:
         click.echo(line)
 
 
-def show_cube(path: Path, as_json: bool) -> None:
-    """Print the tables of a cube's directory."""
+def show_cube(path: Path, as_json: bool, measures: Sequence[str] = (), everything: bool = False) -> None:
+    """Print the tables of a cube's directory; by these measures, or by all that its cells have."""
     from testbed.cube.running import read_cube
     from testbed.cube.tables import cube_tables
     from testbed.cube.text import lines_of
 
-    tables = cube_tables(path, read_cube(path))
+    tables = cube_tables(path, read_cube(path), measures, everything=everything)
     if as_json:
         print_json(tables)
         return

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from testbed.commands.options import SET
+from testbed.commands.interrupts import resumable
+from testbed.commands.options import SET, FilePath
 
 if TYPE_CHECKING:
     from testbed.protocols import TrainerPlugin
-
-INTERRUPTED = 130
 
 
 @click.command("train", context_settings={"ignore_unknown_options": True})
@@ -21,7 +20,7 @@ INTERRUPTED = 130
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 @SET
 @click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to train into."
+    "--out", type=FilePath(path_type=Path, file_okay=False), required=True, help="Folder to train into."
 )
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps or auto.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of each process.")
@@ -42,12 +41,8 @@ def command(
     from testbed.locks import locked
 
     plugin = resolved(trainer, [*((f"--set {one}", one) for one in settings), *as_settings(options)])
-    try:
-        with locked(out, "folder to train into"):
-            plugin.train(out, Environment(device=device, threads=threads))
-    except KeyboardInterrupt:
-        click.echo(f"interrupted; the same command goes on from {out}", err=True)
-        raise SystemExit(INTERRUPTED) from None
+    with resumable(out), locked(out, "folder to train into"):
+        plugin.train(out, Environment(device=device, threads=threads))
 
 
 def as_settings(options: Sequence[str]) -> list[tuple[str, str]]:

@@ -14,11 +14,11 @@ from testbed.cube.model import AXES, Cell, Cube
 from testbed.errors import Fault, ScenarioError, did_you_mean, listed, shown
 from testbed.registry import Registry, installed
 from testbed.scenario import overrides as setting
-from testbed.scenario.load import checked, text_of
+from testbed.scenario.load import CUBE as KEY
+from testbed.scenario.load import LEAVE_OUT, TRANSFER, checked, text_of
 from testbed.scenario.source import Path, Source
 from testbed.scenario.yaml_source import read
 
-KEY, LEAVE_OUT, TRANSFER = "cube", "leave_out", "transfer"
 UNITS = ("steps", "queries", "tokens", "gradient_calls", "seconds")
 MOST_CELLS = 1000
 
@@ -148,6 +148,9 @@ def _budgets(source: Source, levels: Any) -> tuple[str, Any]:
     ):
         source.fault((KEY, "budget", unit), "expected a list of whole numbers")
         return unit, {"0": {}}
+    for index, amount in enumerate(amounts):
+        if amount in amounts[:index]:
+            source.fault((KEY, "budget", unit, index), f"{amount} is there already", "name every amount once")
     return unit, {str(amount): {f"threat.budget.{unit}": amount} for amount in sorted(set(amounts))}
 
 

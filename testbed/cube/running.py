@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from testbed.cube.model import Cell, Cube
 from testbed.errors import UserError
+from testbed.locks import made
 from testbed.store import REPORT, TABLES, TRIALS, write_json, write_text
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def run_cube(
 
     if is_cube_run(out) and read_cube(out)["hash"] != cube.hash:
         raise UserError(f"{out}: holds another cube; choose another --out")
-    out.mkdir(parents=True, exist_ok=True)
+    made(out, "run directory")
     write_json(out / CUBE, cube.as_json())
     write_text(out / "cube.yaml", text)
     failed: list[str] = []

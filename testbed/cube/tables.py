@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from testbed.compare import compare
-from testbed.errors import UserError
+from testbed.errors import UserError, did_you_mean, listed
+from testbed.measures import parse
 from testbed.statistics import holm
 from testbed.store import MANIFEST, TABLES
 from testbed.tables.files import read_manifest, tables_of
@@ -23,23 +24,34 @@ FIELDS = ("estimate", "low", "high", "n", "blocks", "p", "p_min")
 Place = Mapping[str, str]
 
 
-def cube_tables(path: Path, cube: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of a cube's tables.json (docs/schemas.md). Cells that have not finished are named and left out."""
+def cube_tables(
+    path: Path, cube: Mapping[str, Any], measures: Sequence[str] = (), *, everything: bool = False
+) -> dict[str, Any]:
+    """The content of a cube's tables.json (docs/schemas.md). Cells that have not finished are named and left out.
+
+    `measures`: effects to tell in the place of the cells' primary one, of which the first is followed further;
+    `everything`: all that the cells have. UserError for one that no cell has.
+    """
     cells = [
         (cell["place"], path / cell["run"], _tables(path / cell["run"]))
         for cell in cube["cells"]
         if _state(path / cell["run"]) == "finished"
     ]
-    measure = next((str(one["verdict"]["measure"]) for _, _, one in cells), DEFAULT_PRIMARY)
+    main = next((str(one["verdict"]["measure"]) for _, _, one in cells), DEFAULT_PRIMARY)
+    known = _known(cells)
+    asked = [_asked(name, known, len(cells)) for name in measures]
+    told = tuple(dict.fromkeys([*asked, *([main, *known] if everything else () if asked else (main,))]))
+    measure = told[0]
     tables = {
         "schema": 1,
         "cube": {key: cube[key] for key in ("name", "hash", "axes", "unit")},
         "measure": measure,
+        "measures": list(told),
         "cells": [
             {"place": cell["place"], "run": cell["run"], "state": _state(path / cell["run"])}
             for cell in cube["cells"]
         ],
-        "effects": list(_corrected(list(_effects(cells, measure)))),
+        "effects": list(_corrected(list(_effects(cells, told)), told)),
         "curves": list(_curves(cube, cells, measure)),
         "defences": list(_defences(cube, cells, measure)),
         "transfer": list(_transfer(cells, measure)),
@@ -52,13 +64,39 @@ def cube_tables(path: Path, cube: Mapping[str, Any]) -> dict[str, Any]:
 Cells = Sequence[tuple[Place, Path, Mapping[str, Any]]]
 
 
-def _effects(cells: Cells, measure: str) -> Iterator[dict[str, Any]]:
+def _known(cells: Cells) -> list[str]:
+    """Measures with an effect of the attack in some cell, in the cells' order."""
+    return list(
+        dict.fromkeys(
+            row["measure"]
+            for _, _, tables in cells
+            for row in tables["rows"]
+            if (row["arm"], row["against"], row["section"] == SECTION) == (ATTACK, CLEAN, False)
+        )
+    )
+
+
+def _asked(name: str, known: Sequence[str], finished: int) -> str:
+    """The measure by its full name; UserError where no cell has an effect by it."""
+    measure = parse(name).name
+    if measure in known:
+        return measure
+    if not finished:
+        raise UserError(f"{measure}: no cell of the cube is finished")
+    hint = did_you_mean(measure.replace("top@", "lift@"), known)
+    there = f"there are {listed(known, 40)}; name others under `measures` in the cube's file"
+    raise UserError("; ".join(filter(None, (f"no cell has an effect by {measure}", hint, there))))
+
+
+def _effects(cells: Cells, measures: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Attack against clean and against each control, harm and exposure taken, and controls against clean."""
+    sides = [name for name in ("harm", "exposure_taken", "utility_loss") if name not in measures]
     for place, _, tables in cells:
         controls = [arm for arm in tables["run"]["arms"] if arm not in (CLEAN, "clean_again", ATTACK)]
-        wanted = [(measure, ATTACK, CLEAN), *((measure, ATTACK, control) for control in controls)]
-        wanted += [(measure, control, CLEAN) for control in controls]
-        wanted += [(name, ATTACK, CLEAN) for name in ("harm", "exposure_taken", "utility_loss")]
+        pairs = [(ATTACK, CLEAN), *((ATTACK, control) for control in controls)]
+        pairs += [(control, CLEAN) for control in controls]
+        wanted = [(name, *pair) for name in measures for pair in pairs]
+        wanted += [(name, ATTACK, CLEAN) for name in sides]
         for name, arm, against in wanted:
             row = _row(tables, name, arm, against)
             if row is not None:
@@ -73,11 +111,11 @@ def _effects(cells: Cells, measure: str) -> Iterator[dict[str, Any]]:
                 }
 
 
-def _corrected(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Holm over all cells: one family for the attack against clean, one for it against each control."""
+def _corrected(rows: list[dict[str, Any]], measures: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Holm over all cells: per measure a family for the attack against clean, and one for it against each control."""
     families: dict[tuple[str, str], list[int]] = {}
     for index, row in enumerate(rows):
-        if row["arm"] == ATTACK and row["p"] is not None and row["measure"].startswith("lift@"):
+        if row["arm"] == ATTACK and row["p"] is not None and row["measure"] in measures:
             families.setdefault((row["measure"], row["against"]), []).append(index)
     for family in families.values():
         for index, p in zip(family, holm([rows[index]["p"] for index in family]), strict=True):

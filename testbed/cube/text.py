@@ -17,12 +17,16 @@ OWN = "its own stack"
 def lines_of(tables: Mapping[str, Any]) -> Iterator[str]:
     """Matrices of effects, one a budget: attacks × stacks and defences; then defences, transfer and quality."""
     axes, measure = tables["cube"]["axes"], tables["measure"]
-    for budget in axes.get("budget", [None]):
-        at = f", {budget} {tables['cube']['unit']}" if budget is not None else ""
-        for against in _contrasts(tables):
-            yield from _matrix(
-                tables, measure, budget, against, f"{measure} of the attack against {against}{at}"
-            )
+    finished = sum(cell["state"] == "finished" for cell in tables["cells"])
+    if finished < len(tables["cells"]):
+        yield f"partial: {finished} of {len(tables['cells'])} cells are finished; the others are left out"
+        yield ""
+    for name in tables["measures"]:
+        for budget in axes.get("budget", [None]):
+            at = f", {budget} {tables['cube']['unit']}" if budget is not None else ""
+            for against in _contrasts(tables):
+                title = f"{name} of the attack against {against}{at}"
+                yield from _matrix(tables, name, budget, against, title)
     if tables["defences"]:
         yield "what a defence changes, texts searched through it: difference, 95 % interval"
         for row in tables["defences"]:
@@ -38,10 +42,6 @@ def lines_of(tables: Mapping[str, Any]) -> Iterator[str]:
     for row in tables["quality"]:
         name = " ".join(part for part in (row["stack"], row["defence"]) if part) or "stack"
         yield f"  {visible(name):<34} {_number(row['quality'])}   {_number(row['worst'])} ({visible(row['attack'])})"
-    missing = [cell for cell in tables["cells"] if cell["state"] != "finished"]
-    if missing:
-        yield ""
-        yield f"{len(missing)} of {len(tables['cells'])} cells are not finished and left out"
 
 
 def _contrasts(tables: Mapping[str, Any]) -> list[str]:
@@ -66,7 +66,8 @@ def _matrix(
         return
     found = {(row["place"].get("attack", ATTACK), _column(row["place"])): row for row in rows}
     attacks, columns = dict.fromkeys(one for one, _ in found), dict.fromkeys(one for _, one in found)
-    yield f"{title}; * p < .05 after Holm over all cells"
+    tested = any(row["p_holm"] is not None for row in rows)
+    yield f"{title}{'; * p < .05 after Holm over all cells' if tested else ''}"
     left = max(len(one) for one in attacks) + 2
     yield " " * left + "".join(f"{visible(one)[: WIDE - 2]:<{WIDE}}" for one in columns).rstrip()
     for attack in attacks:

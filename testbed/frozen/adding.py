@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from testbed.errors import UserError
 from testbed.frozen.effects import effect_of
 from testbed.frozen.entry import SCENARIOS, Entry, write_entries
+from testbed.locks import made
 from testbed.records import AttackRecord, read_records
 from testbed.store import SCENARIO, TRIALS, RunDirectory, write_text
 from testbed.tables.holm import primary
@@ -29,6 +30,8 @@ def add(
     `measure`: the lift they are kept with, by default the run's primary one. `everything`: also texts that did not
     work. UserError for a run without texts, or whose scenario cannot be had again.
     """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: cannot be a registry folder: it is a file")
     directory = RunDirectory.open(run)
     manifest = directory.manifest
     if manifest.get("state") != "finished":
@@ -68,7 +71,8 @@ def add(
             )
         )
     if added:
-        (folder / SCENARIOS).mkdir(parents=True, exist_ok=True)
+        made(folder, "registry folder")
+        made(folder / SCENARIOS, "registry folder")
         write_text(folder / SCENARIOS / f"{scenario.hash}.yaml", scenario.to_yaml())
         write_entries(folder / f"{scenario.name}-{scenario.hash[:6]}.jsonl", added)
     return added, left

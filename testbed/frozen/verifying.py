@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from testbed.errors import StopRun, UserError
+from testbed.errors import ScenarioError, StopRun, UserError
 from testbed.frozen.effects import effect_of
 from testbed.frozen.entry import SCENARIOS, Effect, Entry
 from testbed.records import AttackRecord, read_records
@@ -61,23 +61,38 @@ def verify(
     """Measure entries of a registry folder again, in run directories below `out` that can be gone on with.
 
     `overrides`: changes to every scenario, for instance another model. `events`: told the name of a run. A scenario
-    that cannot be run makes its entries errors; the others are measured all the same.
+    that cannot be run makes its entries errors; the others are measured all the same. UserError for overrides that are
+    wrong in every scenario.
     """
     groups: dict[tuple[str, str, int], list[Entry]] = {}
     for entry in entries:
         groups.setdefault((entry.scenario, entry.folder, entry.seed), []).append(entry)
-    found: dict[str, Verified] = {}
+    scenarios: list[Scenario | UserError] = []
     for (scenario, base, seed), texts in groups.items():
+        file = folder / SCENARIOS / f"{scenario}.yaml"
         try:
-            file = folder / SCENARIOS / f"{scenario}.yaml"
-            world = _scenario(file, folder / base, texts, seed, overrides, registry)
-            told = _measured(world, texts, out, jobs, events)
+            scenarios.append(_scenario(file, folder / base, texts, seed, overrides, registry))
+        except UserError as fault:
+            scenarios.append(fault)
+    if scenarios and isinstance(wrong := scenarios[0], UserError) and all(map(_of_an_override, scenarios)):
+        raise wrong
+    found: dict[str, Verified] = {}
+    for texts, made in zip(groups.values(), scenarios, strict=True):
+        try:
+            if isinstance(made, UserError):
+                raise made
+            told = _measured(made, texts, out, jobs, events)
         except StopRun:
             raise
         except UserError as fault:
             told = [Verified(entry, None, "error", (str(fault),)) for entry in texts]
         found |= {one.entry.id: one for one in told}
     return [found[entry.id] for entry in entries]
+
+
+def _of_an_override(made: Scenario | UserError) -> bool:
+    """Whether a scenario cannot be had because of what `overrides` say."""
+    return isinstance(made, ScenarioError) and any(fault.file.startswith("--") for fault in made.faults)
 
 
 def _scenario(
@@ -90,6 +105,7 @@ def _scenario(
 ) -> Scenario:
     """The scenario of some texts, without controls: their attack lines are there already when it is run."""
     from testbed.scenario import loads
+    from testbed.scenario.overrides import Typed
 
     try:
         text = file.read_text(encoding="utf-8")
@@ -98,7 +114,13 @@ def _scenario(
     if len({entry.target for entry in texts}) < len(texts):
         raise UserError(f"{file}: two texts of one target, seed and scenario")
     targets = ", ".join(f'"{entry.target}"' for entry in texts)
-    own = [f"targets.items=[{targets}]", f"seeds=[{seed}]", "evaluate.arms=[clean, attack]", "transfer=null"]
+    changes = (
+        f"targets.items=[{targets}]",
+        f"seeds=[{seed}]",
+        "evaluate.arms=[clean, attack]",
+        "transfer=null",
+    )
+    own = [Typed(change, str(file)) for change in changes]
     return loads(text, [*own, *overrides], file=str(file), base=base, registry=registry)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from testbed.errors import UserError, shown
+from testbed.locks import made
 from testbed.plan import AttackTrial, plan
 from testbed.seeds import rng_for
 from testbed.stack import Call, Scope
@@ -132,7 +133,7 @@ def measure(game: Game, out: Path, tell: Tell = lambda done, total: None) -> Lin
     about = game.about()
     if (out / ABOUT).is_file() and json.loads((out / ABOUT).read_text("utf-8")) != about:
         raise UserError(f"{out}: holds another game; choose another --out")
-    out.mkdir(parents=True, exist_ok=True)
+    made(out, "folder of a game")
     write_json(out / ABOUT, about)
     lines = Lines.read(out / LINES)
     total, done = len(game.profiles) * len(game.places), len(lines.rankings)

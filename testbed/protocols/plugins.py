@@ -51,6 +51,8 @@ class StagePlugin(Plugin):
     """Fewest and most slates it takes."""
     grants: ClassVar[Access] = Access.gradients
     """The most that its stage can show an attacker where it is the last one; checked before anything is built."""
+    detects: ClassVar[bool] = False
+    """Whether its stage judges listings by themselves (`Detecting`), so that it is named among the detectors."""
 
     @property
     def deterministic(self) -> bool:

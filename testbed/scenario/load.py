@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import Any
 
 from pydantic import BaseModel
 
-from testbed.errors import Fault, ScenarioError, UserError, nearest
+from testbed.errors import Fault, ScenarioError, UserError, listed, nearest
 from testbed.protocols import ObserverPlugin, Plugin
 from testbed.registry import Registry, installed
 from testbed.scenario import overrides as setting
@@ -28,19 +28,26 @@ _PLACEHOLDERS: Mapping[str, Any] = {
     "stack": [{"use": "x"}],
 }
 """Stand-ins for required sections that are wrong, so that the others can be checked against each other."""
+CUBE, LEAVE_OUT, TRANSFER = "cube", "leave_out", "transfer"
+"""The key that makes a file a cube (`testbed.cube`), and what stands there beside axes."""
 
 
 def load(
-    path: str | FilePath, overrides: Iterable[str] = (), *, registry: Registry | None = None
+    path: str | FilePath,
+    overrides: Iterable[str] = (),
+    *,
+    registry: Registry | None = None,
+    only: Collection[str] | None = None,
 ) -> Scenario:
     """Read and check a scenario file. `overrides` are texts such as `attack.steps=10`.
 
+    `only`: the sections that count; the others are as if left out, and may be wrong.
     Raises ScenarioError with every fault, UserError when there is no such file. Options that are paths are
     relative to the file's folder, in overrides to the working folder.
     """
     path = FilePath(path)
     text = text_of(path)
-    return loads(text, overrides, file=str(path), base=path.parent, registry=registry)
+    return loads(text, overrides, file=str(path), base=path.parent, registry=registry, only=only)
 
 
 def loads(
@@ -50,12 +57,15 @@ def loads(
     file: str = "<text>",
     base: FilePath | None = None,
     registry: Registry | None = None,
+    only: Collection[str] | None = None,
 ) -> Scenario:
     """Like `load`, for YAML in memory. `base`: the folder of relative paths (the working folder)."""
     source = read(text, file)
     if not source.spots and source.faults:  # not YAML: there is nothing to check
         raise ScenarioError(source.faults)
-    return checked(source, overrides, base or FilePath(), registry or installed())
+    if CUBE in source.data:
+        raise ScenarioError([_no_cube(source)])
+    return checked(source, overrides, base or FilePath(), registry or installed(), only)
 
 
 def from_mapping(
@@ -70,9 +80,19 @@ def from_mapping(
     return checked(source, overrides, base or FilePath(), registry or installed())
 
 
-def checked(source: Source, overrides: Iterable[str], base: FilePath, registry: Registry) -> Scenario:
+def checked(
+    source: Source,
+    overrides: Iterable[str],
+    base: FilePath,
+    registry: Registry,
+    only: Collection[str] | None = None,
+) -> Scenario:
     """The scenario of values as read, after overrides; ScenarioError with every fault, those noted before included."""
     setting.apply(source, overrides)
+    if only is not None:
+        for key in _known_keys()[()]:
+            if key not in only:
+                source.data.pop(key, None)
     data = source.data
     scenario, wrong = _sections(source)
     resolver = Resolver(registry, source, base)
@@ -86,6 +106,15 @@ def checked(source: Source, overrides: Iterable[str], base: FilePath, registry: 
     if source.faults:
         raise ScenarioError(sorted(source.faults, key=lambda fault: (fault.file, fault.line, fault.column)))
     return _complete(scenario, resolved, source)
+
+
+def _no_cube(source: Source) -> Fault:
+    axes = source.data[CUBE]
+    known = [key for key in axes if key not in (LEAVE_OUT, TRANSFER)] if isinstance(axes, Mapping) else []
+    named = f" (axes {listed(known)})" if known else ""
+    hint = "take the scenario.yaml of a cell of its run (RUN/cells/NAME/), or write a scenario with one stack"
+    message = f"a cube is several scenarios{named}, and one is needed here"
+    return source.fault_at((CUBE,), message, hint, at_key=True)
 
 
 def _sections(source: Source) -> tuple[Scenario, set[str]]:

@@ -126,10 +126,10 @@ class Resolver:
         return None if part is None else (part.plugin, part.values)
 
     def _path(self, text: str, path: Path) -> tuple[str, str]:
-        """Where a path leads, and how to write it down; from `--set`, relative to the working folder."""
+        """Where a path leads, and how to write it down; from the command line, relative to the working folder."""
         given = FilePath(text).expanduser()
         spot = self.source.spots.get(path)
-        if spot is not None and spot[1].file.startswith("--set "):
+        if spot is not None and not spot[1].line and spot[1].file.startswith("--"):
             given = given.absolute()
             text = str(given)
         place = given if given.is_absolute() else (self.base / given).absolute()

@@ -12,6 +12,17 @@ from testbed.scenario.source import Path, Source, Spot, dotted
 from testbed.scenario.yaml_source import read
 
 
+class Typed(str):
+    """An override that was written as another option, or that comes from a file; its faults quote `typed`."""
+
+    typed: str
+
+    def __new__(cls, override: str, typed: str) -> Typed:
+        made = super().__new__(cls, override)
+        made.typed = typed
+        return made
+
+
 class _WrongError(Exception):
     """An override that leads nowhere: message and hint."""
 
@@ -21,13 +32,14 @@ def apply(source: Source, overrides: Iterable[str]) -> None:
     for override in overrides:
         name, equals, text = override.partition("=")
         name = name.strip()
-        label = f"--set {override if len(override) <= 60 else override[:59] + '…'}"
+        label = _label(override)
         if not equals or not name:
             source.faults.append(Fault("expected PATH=VALUE, for instance seeds=[0,1]", file=label))
             continue
         value = read(f"value: {text}\n", label)
         if value.faults:
             source.faults += [Fault(fault.message, name, label, hint=fault.hint) for fault in value.faults]
+            source.faulted.add(tuple(int(step) if step.isdecimal() else step for step in name.split(".")))
             continue
         try:
             path = _put(source.data, name.split("."), value.data["value"])
@@ -36,6 +48,12 @@ def apply(source: Source, overrides: Iterable[str]) -> None:
             source.faults.append(Fault(message, name, label, hint=hint))
         else:
             _move_spots(source, path, value)
+
+
+def _label(override: str) -> str:
+    """What stands in messages as the place of an override's faults."""
+    typed = override.typed if isinstance(override, Typed) else f"--set {override}"
+    return typed if len(typed) <= 66 or not typed.startswith("--") else typed[:65] + "…"
 
 
 def _put(data: dict[str, Any], steps: list[str], value: Any) -> Path:

@@ -33,8 +33,11 @@ class Source:
     faulted: set[Path] = field(default_factory=set)
 
     def fault(self, path: Path, message: str, hint: str = "", *, at_key: bool = False) -> None:
-        """Note a fault at a path, unless its value is known to be wrong. Unknown paths fall back outwards."""
-        if path in self.faulted:
+        """Note a fault at a path, unless its value, or one around it, is known to be wrong.
+
+        Unknown paths fall back outwards.
+        """
+        if any(path[:length] in self.faulted for length in range(1, len(path) + 1)):
             return
         self.faults.append(self.fault_at(path, message, hint, at_key=at_key))
 

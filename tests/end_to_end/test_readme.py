@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.commands.run import INTERRUPTED
+from testbed.commands.interrupts import INTERRUPTED
 from testbed.errors import UserError
 from testbed.gate import parse
 from testbed.scenario import loads

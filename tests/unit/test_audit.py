@@ -147,7 +147,25 @@ def test_nothing_found_is_exit_code_0(ask: Ask) -> None:
         ((*CATALOG, "--stack", "bm52"), "did you mean 'bm25'?"),
         ((*CATALOG, "--stack", "bm25", "--detect", "bm25"), "'bm25' is no detector"),
         ((*BM25, "--threshold", "counter=high"), "'high' is not a number"),
+        (
+            (*CATALOG, "--detect", "bm25"),
+            "'bm25' is no detector: it gives no verdicts on listings (detectors: ",
+        ),
+        (
+            (*CATALOG, "--detect", "countre"),
+            "--detect countre: stack.0.use: unknown stage 'countre'; did you mean",
+        ),
+        (
+            (*CATALOG, "--detect", "counter", "--detect", "counter"),
+            "--detect counter: stack.1: the name 'counter'",
+        ),
+        ((*CATALOG, "--stack", ""), "--stack : stack.0.use: expected a text, got nothing"),
         ((*BM25, "--share", "0"), "0 is not in the range"),
+        (
+            (*BM25, "--sarif", "nowhere/found.sarif"),
+            "--sarif nowhere/found.sarif: cannot be written: No such file",
+        ),
+        ((*BM25, "--sarif", "."), "--sarif .: cannot be written: Is a directory"),
         (("no-such.yaml",), "no such scenario file"),
     ],
 )
@@ -155,6 +173,55 @@ def test_bad_usage_is_exit_code_2(ask: Ask, arguments: tuple[str, ...], message:
     result = ask(*arguments)
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--catalog", "{use: jsonl"), ("--stack", "[{use: bm25"), ("--detect", "{use: counter")],
+)
+def test_broken_yaml_is_told_once_under_the_option_that_was_typed(ask: Ask, option: str, value: str) -> None:
+    given = {"--catalog": CATALOG[1], "--stack": "bm25"} | {option: value}
+    result = ask(*(word for pair in given.items() for word in pair))
+    assert result.exit_code == 2
+    (message,) = result.stderr.splitlines()
+    assert message.startswith(f"{option} {value}: ")
+    assert "not YAML: while parsing" in message
+
+
+def test_detectors_are_listed_where_something_else_is_named(ask: Ask) -> None:
+    told = ask(*CATALOG, "--detect", "bm25").stderr
+    listed = told.partition("(detectors: ")[2].partition(")")[0].split(", ")
+    assert {"schema", "perplexity"} <= set(listed)
+    assert "llm" not in listed
+
+
+def test_findings_are_told_though_the_file_cannot_be_written_any_more(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = importlib.import_module("testbed.commands.audit")
+    monkeypatch.setattr(command, "refuse_unwritable", lambda file, option: None)
+    result = ask(*BM25, "--sarif", "nowhere/found.sarif")
+    assert result.exit_code == 2
+    assert "[masked-field]" in result.stdout
+    assert "--sarif nowhere/found.sarif: cannot be written: No such file or directory" in result.stderr
+
+
+def test_a_file_that_can_be_written_is_left_as_it_is_by_looking(tmp_path: Path) -> None:
+    from testbed.commands.options import refuse_unwritable
+
+    (tmp_path / "there").write_text("kept")
+    for name in ("there", "new"):
+        refuse_unwritable(tmp_path / name, "--sarif")
+    assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("there", "kept")]
+
+
+def test_fewer_requests_than_asked_for_are_told(ask: Ask) -> None:
+    assert ask(*BM25, "--requests", "8").stderr == ""
+    result = ask(*BM25, "--requests", "999", "--json")
+    assert result.stderr == "--requests 999: shop has 8; all are asked\n"
+    assert json.loads(result.stdout)["requests"] == 8
+    result = ask(*CATALOG, "--detect", "counter", "--requests", "3")
+    assert result.stderr == "--requests 3: nothing is ranked without --stack\n"
 
 
 def test_json_has_every_listing_with_its_verdict(ask: Ask) -> None:
@@ -177,6 +244,45 @@ def test_detectors_alone_need_no_stack(ask: Ask) -> None:
     result = ask(*CATALOG, "--detect", "counter", "--json")
     found = json.loads(result.stdout)
     assert (result.exit_code, found["detectors"], found["findings"]) == (3, ["counter"], 1)
+    assert (found["stack"], found["requests"]) == ([], 0)
+    assert not any(one["fields"] for one in found["listings"]), "nothing ranks, so no field can carry a rank"
+
+
+def test_detectors_alone_need_no_requests(ask: Ask) -> None:
+    catalog = ("--catalog", "{use: jsonl, path: shop.jsonl}")
+    result = ask(*catalog, "--detect", "counter")
+    assert result.exit_code == 3, result.output
+    assert "1 of 9 listings look manipulated (nothing ranked)" in result.stdout
+    result = ask(*catalog, "--stack", "bm25", "--detect", "counter")
+    assert (result.exit_code, "shop has no requests" in result.stderr) == (2, True), (
+        "a stack ranks for requests"
+    )
+
+
+def test_of_a_scenario_only_catalog_stack_and_machine_count(ask: Ask) -> None:
+    Path("sub").mkdir()
+    Path("sub", "shop.jsonl").write_text(Path("shop.jsonl").read_text())
+    Path("sub", "shop.yaml").write_text(
+        "version: 1\nname: shop\ncatalog: {use: jsonl, path: shop.jsonl, requests: ../asked.jsonl}\n"
+        "stack: [{use: bm25}]\nattack: {use: gcg}\ntargets: {items: [gone]}\nevaluate: {orders: many}\n"
+    )
+    result = ask("sub/shop.yaml", "--detect", "counter", "--json", "--set", "attack.steps=3")
+    assert (result.exit_code, json.loads(result.stdout)["detectors"]) == (3, ["counter"]), result.output
+    assert "unknown key 'stak'" in ask("sub/shop.yaml", "--set", "stak=1").stderr
+
+
+def test_a_cube_is_refused_whatever_stands_beside_it(ask: Ask) -> None:
+    Path("cube.yaml").write_text(
+        "version: 1\nname: shop\ncatalog: {use: jsonl, path: shop.jsonl, requests: asked.jsonl}\n"
+        "cube: {stack: {one: {stack: [{use: bm25}]}}, transfer: [stack]}\n"
+    )
+    for more in ((), ("--stack", "bm25")):
+        result = ask("cube.yaml", *more)
+        assert result.exit_code == 2
+        assert result.stderr == (
+            "cube.yaml:4:1: cube: a cube is several scenarios (axes stack), and one is needed here; take the "
+            "scenario.yaml of a cell of its run (RUN/cells/NAME/), or write a scenario with one stack\n"
+        )
 
 
 def test_a_scenario_file_is_audited_as_it_is(ask: Ask) -> None:

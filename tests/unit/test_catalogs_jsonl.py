@@ -211,6 +211,12 @@ def test_item_faults(folder: Path, lines: list[Any], expected: list[str]) -> Non
     assert found == prefixed
 
 
+def test_without_items_nothing_is_said_of_requests(folder: Path) -> None:
+    write(folder / "requests.jsonl", [{"id": "q", "text": "one for two", "judgements": {"a": 1}}])
+    write(folder / "items.jsonl", [])
+    assert faults(folder) == ["items.jsonl: there are no items"]
+
+
 def test_the_type_of_an_undeclared_attribute_is_that_of_its_first_item(folder: Path) -> None:
     (folder / "catalog.yaml").unlink()
     lines = [{"id": i, "fields": {"Name": i}, "attributes": {"size": v}} for i, v in (("a", 1), ("b", True))]

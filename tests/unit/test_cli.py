@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 import re
+import signal
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 from made_up_run import manifest, records
 from plugin_folders import announce, python
 
 from testbed.cli import COMMANDS, main
+from testbed.commands.options import FilePath
 from testbed.records import Record, to_line
 
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
@@ -64,6 +69,53 @@ def test_the_version_is_the_distributions(ask: Ask) -> None:
     from importlib.metadata import version
 
     assert ask("--version").stdout == f"testbed, version {version('ranking-testbed')}\n"
+
+
+def parameters(command: click.Command) -> Iterator[click.Parameter]:
+    """Parameters of a command and of those below it."""
+    yield from command.params
+    for below in command.commands.values() if isinstance(command, click.Group) else ():
+        yield from parameters(below)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_command_takes_an_empty_path_for_the_working_folder(name: str) -> None:
+    command = importlib.import_module(f"testbed.commands.{name}").command
+    for one in parameters(command):
+        assert not isinstance(one.type, click.Path) or isinstance(one.type, FilePath), one.name
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", QUICK, "--out", ""),
+        ("run", QUICK, "--out", " ", "--dry-run"),
+        ("show", ""),
+        ("registry", "add", "", "--to", "kept"),
+        ("audit", "--catalog", "coffee_machines", "--detect", "schema", "--sarif", ""),
+    ],
+)
+def test_an_empty_path_is_refused(ask: Ask, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    result = ask(*arguments)
+    assert result.exit_code == 2
+    assert result.stderr.endswith("the path is empty (is a variable not set?)\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_says_how_it_goes_on(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch, how: signal.Signals
+) -> None:
+    def stopped(*_: Any, **__: Any) -> None:
+        os.kill(os.getpid(), how)
+        time.sleep(5)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("testbed.api.run", stopped)
+    result = ask("run", QUICK, "--out", "mine")
+    assert (result.exit_code, result.stderr) == (130, "interrupted; the same command goes on from mine\n")
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_mistyped_command_is_answered_with_the_nearest_one(ask: Ask) -> None:
@@ -274,9 +326,10 @@ def test_options_change_the_scenario_of_a_dry_run(ask: Ask) -> None:
 
 
 def test_a_gate_that_cannot_be_read_stops_before_anything_runs(ask: Ask, tmp_path: Path) -> None:
-    result = ask("run", QUICK, "--fail-if", "lfit@1 > 0")
-    assert result.exit_code == 2
-    assert "gate 'lfit@1 > 0'" in result.stderr
+    for gate in ("lfit@1 > 0", "attack-randm:lift@1 > 0.5", "lift@1[larkspur] > 0"):
+        result = ask("run", QUICK, "--fail-if", gate)
+        assert result.exit_code == 2
+        assert f"gate {gate!r}" in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 

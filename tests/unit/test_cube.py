@@ -58,6 +58,7 @@ cube:
   transfer: [defence]
 """
 Ask = Callable[..., Result]
+LIFT3 = ("lift@3", "attack", "clean")
 
 
 class Reversed(StagePlugin):
@@ -172,6 +173,7 @@ def test_settings_change_every_cell(file: Path) -> None:
         ("reversed: {around: {use: reversed}}", "reversed: {around: 3}", "expected a stage, {use: ...}"),
         ("defence:\n", "defense:\n", "cube.defense: unknown key 'defense'; did you mean 'defence'?"),
         ("{steps: [2, 0]}", "{step: [2, 0]}", "expected one unit with its amounts"),
+        ("{steps: [2, 0]}", "{steps: [2, 0, 2]}", "cube.budget.steps.2: 2 is there already; name every amount once"),
         ("{attack: zeds, stack", "{attack: zed, stack", "has no level 'zed'; did you mean 'zeds'?"),
         ("transfer: [defence]", "transfer: [budget]", "not 'budget'"),
         ("five:", "Five_:", "the name 'Five_' needs lower-case letters"),
@@ -209,6 +211,11 @@ def lifts(tables: dict[str, Any]) -> list[dict[str, Any]]:
     """The main effect of every cell."""
     wanted = ("lift@1", "attack", "clean")
     return [row for row in tables["effects"] if (row["measure"], row["arm"], row["against"]) == wanted]
+
+
+def test_a_file_cannot_be_its_directory(file: Path) -> None:
+    with pytest.raises(UserError, match=r"cube\.yaml: cannot be a run directory: File exists"):
+        run_cube(load_cube(file, registry=registry()), file)
 
 
 def test_tables_put_the_cells_side_by_side(finished: Path) -> None:
@@ -296,8 +303,47 @@ def test_the_text_says_where_a_cell_is_missing(finished: Path) -> None:
     text = "\n".join(lines_of(tables))
     assert "lift@1 of the attack against clean, 2 steps" in text
     assert "whole none" in text
+    assert "partial" not in text
     tables["cells"][0]["state"] = "interrupted"
-    assert "1 of 6 cells are not finished and left out" in "\n".join(lines_of(tables))
+    assert next(lines_of(tables)) == "partial: 5 of 6 cells are finished; the others are left out"
+
+
+def test_a_cube_is_compared_by_the_measures_asked_for(ask: Ask, finished: Path) -> None:
+    from testbed.statistics import holm
+
+    found = json.loads(
+        ask("compare", finished, "--measure", "lift@3", "--measure", "promoted", "--json").stdout
+    )
+    assert (found["measure"], found["measures"]) == ("lift@3", ["lift@3", "promoted"])
+    rows = [row for row in found["effects"] if (row["measure"], row["arm"], row["against"]) == LIFT3]
+    assert len(rows) == 6
+    for row in rows:
+        (cell,) = [cell for cell in found["cells"] if cell["place"] == row["place"]]
+        own = json.loads((finished / cell["run"] / "tables.json").read_text())["rows"]
+        wanted = [one for one in own if (one["measure"], one["arm"], one["against"]) == LIFT3]
+        assert row["estimate"] == next(one["estimate"] for one in wanted if one["target"] == "all")
+    tested = [row for row in rows if row["p"] is not None]
+    assert [row["p_holm"] for row in tested] == pytest.approx(holm([row["p"] for row in tested]), abs=1e-5)
+    assert {row["measure"] for row in found["defences"]} == {"lift@3", "nDCG@10"}
+    text = ask("compare", finished, "--measure", "lift@3").stdout
+    assert "lift@3 of the attack against clean, 2 steps" in text
+    assert "lift@1" not in text
+    for command in ("compare", "show"):
+        text = ask(command, finished, "--all").stdout
+        assert all(f"{name} of the attack against clean" in text for name in ("lift@1", "lift@3", "harm"))
+
+
+@pytest.mark.parametrize(
+    ("measure", "message"),
+    [
+        ("lift@33", "no cell has an effect by lift@33; did you mean 'lift@3'?; there are "),
+        ("top@1", "no cell has an effect by top@1; did you mean 'lift@1'?"),
+        ("lft@1", "did you mean 'lift@1'?"),
+    ],
+)
+def test_a_measure_that_no_cell_has_is_refused(ask: Ask, finished: Path, measure: str, message: str) -> None:
+    result = ask("compare", finished, "--measure", measure)
+    assert (result.exit_code, message in result.stderr) == (2, True), result.stderr
 
 
 def test_the_commands_take_a_cube_for_a_scenario_and_its_directory_for_a_run(

@@ -34,6 +34,7 @@ DATA: dict[str, Any] = {
     "seeds": [0, 1],
 }
 Ask = Callable[..., Result]
+STAGES = "stack:\n- {use: toy, name: before}\n- use: toy\n  name: toy\n  from: [before]"
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +134,35 @@ def test_one_that_cannot_be_measured_does_not_hide_the_others(ask: Ask, source: 
     assert ask("verify", "kept", "--id", lost.id).exit_code == 1
 
 
+def test_a_setting_that_is_wrong_everywhere_is_one_fault_of_usage(ask: Ask, source: Path) -> None:
+    add(source, Path("kept"), everything=True)
+    result = ask("verify", "kept", "--set", "stack.0.use=toi")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "--set stack.0.use=toi: stack.0.use: unknown stage 'toi'; did you mean 'toy'?\n"
+    assert not Path("runs").exists()
+
+
+def test_a_setting_that_is_wrong_somewhere_is_an_error_of_those_texts(ask: Ask, source: Path) -> None:
+    added, _ = add(source, Path("kept"), everything=True)
+    seeded = {entry.seed: entry.scenario for entry in added}
+    file = Path("kept/scenarios", f"{seeded[0]}.yaml")
+    longer = file.read_text().replace("stack:\n- use: toy\n  name: toy\n  from: [source]", STAGES)
+    Path("kept/scenarios/0123456789ab.yaml").write_text(longer)
+    (lines,) = Path("kept").glob("*.jsonl")
+    told = [json.loads(entry.to_line()) for entry in added[:2]]
+    told[1]["scenario"] = "0123456789ab"
+    lines.write_text("".join(json.dumps(line) + "\n" for line in told))
+    found = verify(
+        Path("kept"),
+        read_folder(Path("kept")),
+        Path("out"),
+        overrides=["stack.1.k=3"],
+        registry=toy_registry(),
+    )
+    assert [one.answer == "error" for one in found] == [True, False]
+    assert found[0].notes[0].startswith("--set stack.1.k=3: stack.1.k: no such entry")
+
+
 def test_one_text_by_its_id(ask: Ask, source: Path) -> None:
     added, _ = add(source, Path("kept"), everything=True)
     result = ask("verify", "kept", "--id", added[1].id, "--json")
@@ -150,6 +180,21 @@ def test_faults_are_told_with_their_place(ask: Ask, source: Path) -> None:
     assert ask("add", "kept", "--to", "kept").exit_code == 2
     with pytest.raises(UserError, match="texts are kept with a lift"):
         add(source, Path("other"), measure="nDCG@10")
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("file", "file: cannot be a registry folder: it is a file"),
+        ("file/kept", "file/kept: cannot be a registry folder: Not a directory"),
+        ("/proc/nope", "/proc/nope: cannot be a registry folder: No such file or directory"),
+    ],
+)
+def test_what_cannot_be_a_registry_is_one_message(ask: Ask, source: Path, where: str, message: str) -> None:
+    Path("file").write_text("mine")
+    result = ask("add", source, "--to", where, "--all")
+    assert (result.exit_code, result.stderr) == (2, f"{message}\n")
+    assert Path("file").read_text() == "mine"
 
 
 def test_an_effect_works_when_its_interval_is_above_zero() -> None:

@@ -237,6 +237,11 @@ def test_the_command(tmp_path: Path) -> None:
     for wrong, said in (
         ("attack", "the scenario has no attack"),
         ("x", "expected nothing, honest, attack or NAME="),
+        ("nothing={use: rewrite}", "the name nothing is taken; give the attack another one"),
+        (
+            "mine={use: rewrit}",
+            "--strategy mine={use: rewrit}: attack.use: unknown attack 'rewrit'; did you mean",
+        ),
     ):
         broken = CliRunner().invoke(command, [*arguments, "--strategy", wrong])
         assert said in str(broken.exception)

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from testbed.errors import UserError
-from testbed.gate import Gate, evaluate, parse
+from testbed.gate import Gate, evaluate, parse, refuse_unknown
+from testbed.scenario import from_mapping
+from testbed.testing import toy_registry
 
 
 def row(measure: str, arm: str, against: str | None, estimate: float | None, **more: Any) -> dict[str, Any]:
@@ -72,6 +74,24 @@ def test_stages_have_gates() -> None:
         evaluate(parse("survives:bm52 > 0"), tables)
 
 
+def test_a_gate_on_a_stage_that_is_not_there_is_refused_before_the_run() -> None:
+    scenario = from_mapping(
+        {
+            "version": 1,
+            "name": "x",
+            "catalog": {"use": "toy"},
+            "stack": [{"use": "toy", "name": "first"}, {"use": "toy", "name": "last"}],
+            "threat": {"access": "none", "field": "Description"},
+            "targets": {"items": ["pico"]},
+            "evaluate": {"requests": 1, "orders": 1, "arms": ["clean"]},
+        },
+        registry=toy_registry(),
+    )
+    refuse_unknown(parse("clean:survives:first > 0.5"), scenario)
+    with pytest.raises(UserError, match=r"no 'survives:frist' in this run; did you mean 'survives:first'"):
+        refuse_unknown(parse("survives:frist > 0.5"), scenario)
+
+
 def test_a_run_without_an_attack_is_judged_by_its_clean_arm() -> None:
     assert evaluate(parse("nDCG@10 < 0.7"), {"rows": [row("nDCG@10", "clean", None, 0.6)]}).crossed
 
@@ -115,3 +135,42 @@ def test_a_gate_never_passes_unseen(text: str, message: str) -> None:
     with pytest.raises(UserError) as caught:
         evaluate(parse(text), TABLES)
     assert message in str(caught.value)
+
+
+SCENARIO = {
+    "version": 1,
+    "name": "toy-gates",
+    "catalog": {"use": "toy"},
+    "stack": [{"use": "toy"}],
+    "attack": {"use": "toy", "objective": {"use": "toy"}},
+    "threat": {"access": "scores", "field": "Description", "budget": {"steps": 2}},
+    "targets": {"items": ["pico", "grand"]},
+    "hold_out": "orders",
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "attack-randm:lift@1 > 0.5",
+            "no arm 'randm' in this run; there are clean, attack, random_tokens",
+        ),
+        ("random_token:lift@1 > 0.5", "no arm 'random_token' in this run; did you mean 'random_tokens'?"),
+        ("clean_again:nDCG@10 < 1", "no arm 'clean_again' in this run"),
+        ("lift@1[pica] > 0.5", "no target 'pica' in this run; did you mean 'pico'?"),
+        ("lift@7 > 0", "lift@7 was not measured in this run; name it under `measures` in the scenario"),
+        ("lift@1[grand] > 0.5", ""),
+        ("attack-random_tokens:lift@3.low > 0", ""),
+        ("position_bias > 0", ""),
+        ("top@3 > 0", ""),
+    ],
+)
+def test_what_a_run_will_not_have_is_refused_before_it(text: str, message: str) -> None:
+    scenario = from_mapping(SCENARIO, registry=toy_registry())
+    if not message:
+        refuse_unknown(parse(text), scenario)
+        return
+    with pytest.raises(UserError) as caught:
+        refuse_unknown(parse(text), scenario)
+    assert str(caught.value).startswith(f"gate {text!r}: {message}")

@@ -93,6 +93,9 @@ def test_another_limit_is_refused(tmp_path: Path) -> None:
     run(scenario(), tmp_path, limit=1)
     with pytest.raises(UserError, match="was begun with --limit 1"):
         run(scenario(), tmp_path)
+    run(scenario(), tmp_path / "whole")
+    with pytest.raises(UserError, match="was begun without --limit; choose another --out"):
+        run(scenario(), tmp_path / "whole", limit=1)
 
 
 @pytest.mark.parametrize("what", ["catalog", "models", "dtype"])

@@ -11,7 +11,8 @@ from retrievers.goals.lessons import lessons
 from retrievers.goals.offers import Offers
 from retrievers.shoppers.catalogs import Conversations
 from retrievers.shoppers.talk import NOTHING, Offer, Wish, acceptance, conversation, needs_of, offer
-from testbed.errors import CatalogError
+from testbed.errors import CatalogError, ScenarioError
+from testbed.scenario import loads
 from testbed.testing.toy_world import ToyCatalog
 from testbed.types import Constraint
 
@@ -93,8 +94,10 @@ def test_joined_catalogs_keep_grades_and_tell_ids_apart() -> None:
     some = Joined(catalogs=parts, asked=(2,)).load()
     assert len(some) == 100
     assert [one.id for one in some.requests] == [one.id for one in singles[1].requests]
-    with pytest.raises(CatalogError, match="there is no catalog 4; there are 3"):
-        Joined(catalogs=parts, asked=(4,)).load()
+    joined = "catalog:\n  use: joined\n  catalogs: [{use: coffee_machines}, {use: novels}]\n  asked: [1, 4]\n"
+    with pytest.raises(ScenarioError) as caught:
+        loads(f"version: 1\nname: mall\n{joined}stack: [{{use: bm25}}]\n", file="mall.yaml")
+    assert str(caught.value) == "mall.yaml:6:10: catalog.asked: there is no catalog 4; there are 2"
 
 
 def test_lessons_are_dialogues_to_learn_from() -> None:
