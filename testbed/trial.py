@@ -14,7 +14,7 @@ from testbed.records import AttackRecord, EvaluationRecord, StageRank, Stopped
 from testbed.seeds import rng_for
 from testbed.stack import Call, Outcome
 from testbed.types import STACK, HistoryEdit, Situation, history_edits, text_edits
-from testbed.victim import BudgetExhausted, attackable
+from testbed.victim import BudgetExhausted, Unheeded, attackable
 
 if TYPE_CHECKING:
     from testbed.plan import Arm
@@ -60,7 +60,8 @@ def run_attack(
 ) -> tuple[AttackRecord, list[dict[str, Any]]]:
     """Let the scenario's attack search a text for a target, within its budget; the record and its trace.
 
-    Step 0 is what the attack starts from. A fault in the attack is recorded, not raised.
+    Step 0 is what the attack starts from. A fault in the attack is recorded, not raised. An attack that goes on after
+    a call was refused is ended at its next step, which counts.
     """
     threat, choice = world.scenario.threat, world.scenario.attack
     if threat is None or choice is None:
@@ -97,7 +98,10 @@ def run_attack(
             if len(trace.lines) > most:
                 stopped = "steps"
                 break
-    except BudgetExhausted as spent:
+            if (unit := victim.meter.ended) is not None:
+                stopped = unit  # type: ignore[assignment]
+                break
+    except (BudgetExhausted, Unheeded) as spent:
         stopped = spent.unit  # type: ignore[assignment]
     except StopRun:
         raise

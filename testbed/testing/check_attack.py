@@ -13,7 +13,7 @@ from hypothesis import given
 
 from testbed.protocols import Access, AttackPlugin, Objective, Step
 from testbed.stack import Stack
-from testbed.testing.attack_driver import Arena, Played, text_of
+from testbed.testing.attack_driver import ENDLESS, Arena, Played, text_of
 from testbed.testing.check_stage import quiet
 from testbed.testing.failures import CheckFailed, expect
 from testbed.testing.strategies import budgets
@@ -43,6 +43,7 @@ def check_attack(
             f"an attack plug-in is an instance of AttackPlugin, not {plugin!r}; pass Mine(), not Mine"
         )
     arena = replace(arena_of(stack, target, objective), history=plugin.inserts)
+    ends(plugin, arena)
     stays_within_its_access(plugin, arena, steps)
     touches_only_the_target(plugin, arena, steps)
     repeats_itself(plugin, arena, steps)
@@ -205,10 +206,19 @@ def writes_text_that_survives(plugin: AttackPlugin, arena: Arena, steps: int) ->
 def without_budget_spends_nothing(plugin: AttackPlugin, arena: Arena) -> None:
     """With a limit of zero on everything, nothing is spent."""
     played = arena.play(plugin, limits={"queries": 0, "gradient_calls": 0, "tokens": 0}, steps=1)
-    spent = {unit: amount for unit, amount in played.meter.spent().items() if amount and unit != "seconds"}
+    spent = {unit: amount for unit, amount in played.meter.spent().items() if amount}
+    spent = {unit: amount for unit, amount in spent.items() if unit not in ("steps", "seconds")}
     expect(
         not spent, "a budget of zero buys nothing", f"spent {spent}", "the stack is reached around the victim"
     )
+
+
+def ends(plugin: AttackPlugin, arena: Arena) -> None:
+    """Without a limit on steps it ends when another unit is spent; an attack that asks nothing may go on."""
+    if plugin.access == Access.none:
+        return
+    for queries in (3, 2 * len(arena.situations)):
+        arena.play(plugin, limits={"queries": queries, "gradient_calls": queries}, steps=ENDLESS)
 
 
 def stays_within_its_budget(plugin: AttackPlugin, arena: Arena, limits: dict[str, float], steps: int) -> None:

@@ -8,7 +8,7 @@ from typing import TypeVar
 from testbed.protocols import Context, Priced
 from testbed.stack import Call, Node, Outcome, OverAllowance, Scope, Stack
 from testbed.types import Slate, Usage
-from testbed.victim.meter import BudgetExhausted, Meter
+from testbed.victim.meter import Meter
 
 Answer = TypeVar("Answer")
 
@@ -44,6 +44,6 @@ class Passage:
         try:
             return work(self._scope)
         except OverAllowance:
-            raise BudgetExhausted("tokens") from None
+            raise self.meter.refusal("tokens") from None
         finally:
             self.meter.pay(self._scope.spent)

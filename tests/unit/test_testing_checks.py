@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -222,6 +223,20 @@ class Rogue(AttackPlugin):
                     except BudgetExhausted:
                         continue
                     yield Step(target.edit("x"))
+            case "endless":
+                while True:
+                    with suppress(Exception):
+                        victim.ranks([target.edit("x")])
+                    yield Step(target.edit("x"))
+            case "mute":
+                yield Step(target.edit("x"))
+                while True:
+                    with suppress(Exception):
+                        victim.ranks([target.edit("x")])
+            case "shrinking":
+                while True:
+                    victim.ranks([target.edit("x")][: int(victim.remaining["queries"] // 4)])
+                    yield Step(target.edit("x"))
             case "around":
                 stack = victim._stack  # type: ignore[attr-defined]
                 victim.meter.pay(Usage(queries=1, tokens=stack.catalog.source().ids and 10))  # type: ignore[attr-defined]
@@ -243,6 +258,9 @@ class Rogue(AttackPlugin):
         ("nan", "a step's objective is a number"),
         ("half", "text is text"),
         ("stubborn", "an attack ends when its budget is spent"),
+        ("endless", "an attack ends when its budget is spent\n  seen: 51 calls after queries ran out"),
+        ("mute", "an attack ends when its budget is spent\n  seen: 51 calls after queries ran out"),
+        ("shrinking", "an attack ends when its budget is spent\n  seen: 51 steps after queries ran out"),
         ("around", "a budget of zero buys nothing"),
         ("fragile", "an attack copes with one situation\n  seen: IndexError"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from testbed.scenario import from_mapping
 from testbed.testing import toy_registry
 from testbed.trial import run_attack, run_evaluation
 from testbed.types import Target, TextEdit
+from testbed.victim import BudgetExhausted
 from testbed.world import World, build
 
 DATA: dict[str, Any] = {
@@ -68,6 +70,24 @@ class Script(AttackPlugin):
             case "forever":
                 while True:
                     yield Step(target.edit("again"), 9.0)
+            case "swallows":
+                while True:
+                    with suppress(Exception):
+                        victim.ranks([target.edit("x")])
+                    yield Step(target.edit("last"))
+            case "swallows without a step":
+                while True:
+                    with suppress(Exception):
+                        victim.ranks([target.edit("x")])
+            case "asks for nothing":
+                while True:
+                    victim.ranks([target.edit("x")][: int(victim.remaining["queries"] // 2)])
+                    yield Step(target.edit("last"))
+            case "ends with its best":
+                with suppress(BudgetExhausted):
+                    while True:
+                        victim.ranks([target.edit("x")])
+                yield Step(target.edit("the best"))
 
 
 def world_of(threat: dict[str, Any] | None = None, **options: Any) -> World:
@@ -129,6 +149,31 @@ def test_zero_budget_measures_the_attack_arm_as_clean() -> None:
 def test_queries_end_it_with_the_best_so_far() -> None:
     record, _ = attacked({"budget": {"queries": 5}}, ask=True)
     assert (record.stopped, record.text, record.cost["queries"]) == ("queries", "t1", 4)
+
+
+@pytest.mark.parametrize(
+    ("then", "text"),
+    [
+        ("swallows", "last"),
+        ("swallows without a step", "t1"),
+        ("asks for nothing", "last"),
+        ("ends with its best", "the best"),
+    ],
+)
+def test_queries_end_an_attack_that_goes_on(then: str, text: str) -> None:
+    record, trace = attacked({"budget": {"queries": 5}}, then=then)
+    assert (record.stopped, record.text, record.cost["queries"], record.status) == ("queries", text, 4, "ok")
+    assert len(trace) < 1100
+
+
+def test_seconds_end_an_attack_that_asks_nothing() -> None:
+    record, _ = attacked({"budget": {"seconds": 0.05}}, then="forever")
+    assert (record.stopped, record.status) == ("seconds", "ok")
+
+
+def test_steps_that_cost_nothing_are_not_cut() -> None:
+    record, trace = attacked({"budget": {"queries": 5}}, values=[2.0] * 1500)
+    assert (record.stopped, len(trace)) == ("finished", 1500)
 
 
 def test_reached() -> None:
