@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -65,7 +65,7 @@ class Arena:
         stopped = "finished"
         late = 0
         try:
-            moves = iter(plugin([self.target], victim, np.random.default_rng(seed)))
+            moves = iter(_moves(plugin([self.target], victim, np.random.default_rng(seed))))
             while len(done) < steps:
                 done.append(next(moves))
                 meter.steps = len(done)
@@ -82,6 +82,16 @@ class Arena:
         except Unheeded as ignored:
             _goes_on(f"{meter.refused} calls after {ignored.unit} ran out")
         return Played(tuple(done), stopped, meter)
+
+
+def _moves(made: Any) -> Iterable[Step]:
+    if not isinstance(made, Iterable):
+        fail(
+            "an attack yields steps",
+            f"__call__ returned {type(made).__name__}, which is no iterator",
+            "__call__ is a generator: yield Step(target.edit(text), objective), again and again",
+        )
+    return made
 
 
 def _goes_on(seen: str) -> NoReturn:

@@ -15,12 +15,14 @@ from testbed.protocols import Access, AttackPlugin, Objective, Step
 from testbed.stack import Stack
 from testbed.testing.attack_driver import ENDLESS, Arena, Played, text_of
 from testbed.testing.check_stage import quiet
-from testbed.testing.failures import CheckFailed, expect
+from testbed.testing.failures import CheckFailed, as_failures, expect
 from testbed.testing.strategies import budgets
 from testbed.testing.toy import ToyObjective
 from testbed.testing.toy_world import toy_catalog, toy_stack
 from testbed.types import Place, Situation, Target, history_edits, text_edits
 from testbed.victim import StackVictim
+
+RULE = "an attack yields steps until it ends, without an exception"
 
 
 def check_attack(
@@ -42,20 +44,26 @@ def check_attack(
         raise CheckFailed(
             f"an attack plug-in is an instance of AttackPlugin, not {plugin!r}; pass Mine(), not Mine"
         )
-    arena = replace(arena_of(stack, target, objective), history=plugin.inserts)
+    arena = arena_of(stack, target, objective)
+    with as_failures(plugin, RULE):
+        _check(plugin, replace(arena, history=plugin.inserts), steps, examples, small=stack is None)
+
+
+def _check(plugin: AttackPlugin, arena: Arena, steps: int, examples: int, *, small: bool) -> None:
     ends(plugin, arena)
     stays_within_its_access(plugin, arena, steps)
     touches_only_the_target(plugin, arena, steps)
     repeats_itself(plugin, arena, steps)
     writes_text_that_survives(plugin, arena, steps)
     without_budget_spends_nothing(plugin, arena)
-    if stack is None:
+    if small:
         meets_small_worlds(plugin, arena, steps)
 
     @quiet(examples)
     @given(budgets())
     def under_any_budget(limits: dict[str, float]) -> None:
-        stays_within_its_budget(plugin, arena, limits, steps)
+        with as_failures(plugin, RULE):
+            stays_within_its_budget(plugin, arena, limits, steps)
 
     under_any_budget()
 
