@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar
@@ -10,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from testbed.protocols import Access, AttackPlugin, Step, Victim
+from testbed.protocols import Access, AttackPlugin, StagePlugin, Step, Victim
 from testbed.records import AttackRecord
 from testbed.scenario import from_mapping
 from testbed.testing import toy_registry
@@ -88,6 +89,14 @@ class Script(AttackPlugin):
                     while True:
                         victim.ranks([target.edit("x")])
                 yield Step(target.edit("the best"))
+
+
+class BrokenStage(StagePlugin):
+    def build(self, catalog: Any, env: Any) -> Any:
+        def rank(context: Any, slate: Any) -> Any:
+            raise KeyError("my bug")
+
+        return rank
 
 
 def world_of(threat: dict[str, Any] | None = None, **options: Any) -> World:
@@ -188,7 +197,8 @@ def test_the_clean_world_can_be_the_best() -> None:
 
 def test_a_fault_is_recorded_with_what_was_found() -> None:
     record, trace = attacked(then="fault")
-    assert (record.status, record.note) == ("error", "RuntimeError: broken <b>plug-in</b>")
+    assert record.status == "error"
+    assert re.fullmatch(r"RuntimeError: broken <b>plug-in</b> \(test_trial\.py:\d+\)", record.note)
     assert (record.text, len(trace)) == ("t1", 3)
 
 
@@ -219,7 +229,40 @@ def test_what_cannot_be_written_down_is_a_fault(then: str, note: str) -> None:
 
 def test_more_access_than_granted_is_refused_at_run_time() -> None:
     record, _ = attacked(then="denied")
-    assert record.note == "AccessDenied: the attack asked for scores; the threat model grants ranks"
+    denied = "AccessDenied: the attack asked for scores; the threat model grants ranks"
+    assert re.fullmatch(denied + r" \(test_trial\.py:\d+\)", record.note)
+
+
+def test_a_fault_in_a_stage_has_its_place_in_the_stage() -> None:
+    registry = toy_registry().extended(attacks={"script": Script}, stages={"broken": BrokenStage})
+    threat = {"access": "ranks", "field": "Description", "budget": {"steps": 10}}
+    data = {**DATA, "stack": [{"use": "broken"}], "attack": {"use": "script", "ask": True}, "threat": threat}
+    world = build(from_mapping(data, registry=registry))
+    record, _ = run_attack(world, world.plan.attacks[0])
+    line = BrokenStage.build.__code__.co_firstlineno + 2
+    assert record.note == f"KeyError: 'my bug' (test_trial.py:{line})"
+
+
+@pytest.mark.parametrize(
+    ("then", "note"),
+    [
+        (
+            "text",
+            "UserError: an attack yields steps, not 'best coffee': yield Step(target.edit(text), objective)",
+        ),
+        ("nothing", "UserError: an attack yields steps; its __call__ returned NoneType"),
+    ],
+)
+def test_what_is_no_step_is_a_fault(then: str, note: str) -> None:
+    class Returns(Script):
+        def __call__(self, *args: Any) -> Any:
+            return ["best coffee"] if then == "text" else None
+
+    registry = toy_registry().extended(attacks={"script": Returns})
+    threat = {"access": "ranks", "field": "Description", "budget": {"steps": 10}}
+    world = build(from_mapping({**DATA, "attack": {"use": "script"}, "threat": threat}, registry=registry))
+    record, _ = run_attack(world, world.plan.attacks[0])
+    assert (record.status, record.note) == ("error", note)
 
 
 def test_measurement_is_paired_and_complete() -> None:
