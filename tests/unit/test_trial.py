@@ -233,12 +233,21 @@ def test_more_access_than_granted_is_refused_at_run_time() -> None:
     assert re.fullmatch(denied + r" \(test_trial\.py:\d+\)", record.note)
 
 
-def test_a_fault_in_a_stage_has_its_place_in_the_stage() -> None:
+def attacked_with_a_broken_stage(**options: Any) -> AttackRecord:
     registry = toy_registry().extended(attacks={"script": Script}, stages={"broken": BrokenStage})
-    threat = {"access": "ranks", "field": "Description", "budget": {"steps": 10}}
-    data = {**DATA, "stack": [{"use": "broken"}], "attack": {"use": "script", "ask": True}, "threat": threat}
+    threat = {"access": "ranks", "field": "Description", "budget": {"queries": 10}}
+    data = {**DATA, "stack": [{"use": "broken"}], "attack": {"use": "script", **options}, "threat": threat}
     world = build(from_mapping(data, registry=registry))
-    record, _ = run_attack(world, world.plan.attacks[0])
+    return run_attack(world, world.plan.attacks[0])[0]
+
+
+def test_an_attack_that_swallows_the_faults_of_a_stage_ends() -> None:
+    record = attacked_with_a_broken_stage(then="swallows")
+    assert (record.stopped, record.cost["queries"]) == ("queries", 10)
+
+
+def test_a_fault_in_a_stage_has_its_place_in_the_stage() -> None:
+    record = attacked_with_a_broken_stage(ask=True)
     line = BrokenStage.build.__code__.co_firstlineno + 2
     assert record.note == f"KeyError: 'my bug' (test_trial.py:{line})"
 
