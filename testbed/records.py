@@ -79,6 +79,11 @@ class AttackRecord:
         """Whether it changes nothing."""
         return not self.text and not self.history
 
+    @property
+    def unstarted(self) -> bool:
+        """Whether its budget ended before its first step, so that its text is at most what it starts from."""
+        return self.status == "ok" and not self.steps and self.stopped not in ("finished", "reached")
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationRecord:

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from testbed.catalog import Catalog
+from testbed.errors import UserError, shown
 from testbed.protocols import Batched, Context, Editable, Priced, Stage
 from testbed.seeds import derive
 from testbed.types import (
     HistoryEdit,
     Intervention,
+    Listing,
     Request,
     Situation,
     Slate,
@@ -194,6 +196,7 @@ class Stack:
             if scope.allowance < 0:
                 raise OverAllowance
         answers = self._answers(node, calls, jobs, scope)
+        _refuse_odd(node, len(calls), answers)
         for slate in answers:
             scope.spent += replace(slate.usage, queries=0)
         return answers
@@ -239,6 +242,30 @@ class Stack:
             usage += answer.usage
         final = have[self.last.name]
         return Outcome(final, tuple(traces), replace(usage, queries=1))
+
+
+def _refuse_odd(node: Node, asked: int, answers: Any) -> None:
+    """UserError that names the stage where it returned something else than listings with texts."""
+    if not isinstance(answers, Sequence) or len(answers) != asked:
+        raise UserError(f"stage {node.name!r}: many() returned {shown(answers)} for {asked} calls")
+    for slate in answers:
+        if not isinstance(slate, Slate):
+            raise UserError(
+                f"stage {node.name!r} returned {type(slate).__name__}, not a Slate: {shown(slate)}"
+            )
+        if not isinstance(slate.listings, tuple | list):  # a lazy view of the catalog, which holds text
+            continue
+        for listing in slate.listings:
+            if not isinstance(listing, Listing):
+                raise UserError(
+                    f"stage {node.name!r} returned a slate of {type(listing).__name__}, not of listings"
+                )
+            for name, text in listing.fields.items():
+                if not isinstance(text, str):
+                    raise UserError(
+                        f"stage {node.name!r} returned {shown(text)} as the field {name!r} of {listing.item_id!r}: "
+                        "fields hold text"
+                    )
 
 
 class OverAllowance(Exception):

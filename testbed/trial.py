@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from testbed.arms import intervention_of, length
-from testbed.errors import StopRun, UserError
+from testbed.errors import StopRun, UserError, shown
+from testbed.faults import told
 from testbed.plan import AttackTrial, EvaluationTrial
+from testbed.protocols import Step
 from testbed.records import AttackRecord, EvaluationRecord, StageRank, Stopped
 from testbed.seeds import rng_for
 from testbed.stack import Call, Outcome
 from testbed.types import STACK, HistoryEdit, Situation, history_edits, text_edits
-from testbed.victim import BudgetExhausted, attackable
+from testbed.victim import BudgetExhausted, Unheeded, attackable
 
 if TYPE_CHECKING:
     from testbed.plan import Arm
-    from testbed.protocols import Step
+    from testbed.protocols import StagePlugin
     from testbed.types import Usage
     from testbed.world import World
 
@@ -60,7 +62,8 @@ def run_attack(
 ) -> tuple[AttackRecord, list[dict[str, Any]]]:
     """Let the scenario's attack search a text for a target, within its budget; the record and its trace.
 
-    Step 0 is what the attack starts from. A fault in the attack is recorded, not raised.
+    Step 0 is what the attack starts from. A fault in the attack is recorded, not raised. An attack that goes on after
+    a call was refused is ended at its next step, which counts.
     """
     threat, choice = world.scenario.threat, world.scenario.attack
     if threat is None or choice is None:
@@ -85,7 +88,7 @@ def run_attack(
     try:
         if most == 0:
             raise BudgetExhausted("steps")
-        for step in choice.plugin([trial.target], victim, rng):
+        for step in _moves(choice.plugin([trial.target], victim, rng)):
             text = _accepted(world, trial, step)
             victim.meter.steps = len(trace.lines)
             trace.add(step, victim.meter.spent(), text)
@@ -97,12 +100,15 @@ def run_attack(
             if len(trace.lines) > most:
                 stopped = "steps"
                 break
-    except BudgetExhausted as spent:
+            if (unit := victim.meter.ended) is not None:
+                stopped = unit  # type: ignore[assignment]
+                break
+    except (BudgetExhausted, Unheeded) as spent:
         stopped = spent.unit  # type: ignore[assignment]
     except StopRun:
         raise
     except Exception as fault:
-        status, note = "error", f"{type(fault).__name__}: {fault}"
+        status, note = "error", told(fault, [choice.plugin, *_stages(world)])
     cost = {unit: amount for unit, amount in victim.meter.spent().items() if unit != "seconds"}
     record = AttackRecord(
         key=trial.key,
@@ -196,9 +202,27 @@ def _record(
     )
 
 
+def _moves(made: Any) -> Iterable[Step]:
+    """What an attack returned; UserError where that cannot be gone through."""
+    if not isinstance(made, Iterable):
+        raise UserError(f"an attack yields steps; its __call__ returned {type(made).__name__}")
+    return made
+
+
+def _stages(world: World) -> list[StagePlugin]:
+    """The stages that an attack may have asked."""
+    scenario = world.scenario
+    stacks = (scenario.stack, *scenario.surrogates, *scenario.victims.values())
+    return [choice.plugin for stack in stacks for choice in stack]
+
+
 def _accepted(world: World, trial: AttackTrial, step: Step) -> str:
     """The text of a step; UserError when it edits what the attacker does not control, is too long or no text."""
     target, threat = trial.target, world.scenario.threat
+    if not isinstance(step, Step):
+        raise UserError(
+            f"an attack yields steps, not {shown(step)}: yield Step(target.edit(text), objective)"
+        )
     if step.objective is not None and math.isnan(step.objective):
         raise UserError("a step's objective is not a number")
     inserted, allowed = history_edits(step.intervention), (threat.history or 0) if threat else 0

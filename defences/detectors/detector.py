@@ -81,7 +81,7 @@ class Detector(Around):
         """Thresholds from honest listings, and what the reader said of each; a warning where they are too few."""
         from defences.detectors.conformal import Calibration, Group
         from defences.detectors.honest import honest
-        from defences.detectors.suspicion import scored
+        from defences.detectors.suspicion import scored, sound
 
         groups: dict[str, Group] = {}
         known: dict[Key, Suspicion] = {}
@@ -89,6 +89,7 @@ class Detector(Around):
             kept = [one for one in listings if name == OWN or not (self.fits and fitted(one))]
             read = [self.seen(one.fields) for one in kept]
             said = scored(reader if name == OWN else self.abroad(reader), read, env.cache)
+            sound(type(self).__name__, (one.score for one in said))
             groups[name] = Group(tuple(one.owner for one in kept), tuple(one.score for one in said))
             known |= {tuple(fields.items()): one for fields, one in zip(read, said, strict=True)}
         if not self.own:  # read once all the same, though they calibrate nothing

@@ -74,7 +74,7 @@ class Judge(Wrapper):
 
         from defences.detectors.conformal import needed, threshold
         from defences.detectors.honest import made_up
-        from defences.detectors.suspicion import kept
+        from defences.detectors.suspicion import kept, sound
 
         scores: list[float] = []
         for plugin in (made_up(),) if self.calibration is None else self.calibration:
@@ -83,6 +83,7 @@ class Judge(Wrapper):
             options = as_json(self, without=("action", "fpr", "calibration"))
             key = json.dumps([options, catalog.fingerprint, getattr(model, "fingerprint", "")])
             scores += kept(key, env.cache, partial(self._honest, catalog, env))
+        sound(type(self).__name__, scores)
         limit = threshold(scores, self.fpr)
         if math.isinf(limit):
             warnings.warn(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from defences.detectors.suspicion import Suspicion
+from defences.detectors.suspicion import Suspicion, sound
 from testbed.protocols import Verdict
 from testbed.types import Listing, Slate, Usage
 
@@ -117,7 +117,9 @@ class Screen:
         keys = [self.key(listing) for listing in listings]
         fresh = list(dict.fromkeys(key for key in keys if key not in self.known and key not in kept))
         if fresh:
-            kept.update(zip(fresh, self.reader([dict(key) for key in fresh]), strict=True))
+            read = self.reader([dict(key) for key in fresh])
+            sound(type(self.options).__name__, (one.score for one in read))
+            kept.update(zip(fresh, read, strict=True))
         said = [self.known[key] if key in self.known else kept[key] for key in keys]
         return said, Usage(
             tokens=sum(one.tokens for one in said), computed=sum(kept[key].tokens for key in fresh)

@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import math
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from testbed.errors import UserError, shown
 
 if TYPE_CHECKING:
     from testbed.protocols import Plugin
 
 Fields = Mapping[str, str]
+WANTED = "a suspicion is a number, higher is more suspicious (of empty text too)"
 
 
 class Suspicion(NamedTuple):
@@ -56,11 +60,24 @@ class Rule:
         return cls(judge, hashlib.blake2b(f"{plugin!r}\n{code}".encode(), digest_size=16).hexdigest())
 
     def __call__(self, listings: Sequence[Fields]) -> list[Suspicion]:
-        return [Suspicion(float(self.judge(fields))) for fields in listings]
+        return [Suspicion(self._number(self.judge(fields))) for fields in listings]
 
     def count(self, fields: Fields) -> int:
         """No token is read."""
         return 0
+
+    def _number(self, said: Any) -> float:
+        try:
+            return float(said)
+        except (TypeError, ValueError):
+            name = getattr(self.judge, "__qualname__", "judge")
+            raise UserError(f"{name} returned {shown(said)} for a listing: {WANTED}") from None
+
+
+def sound(name: str, scores: Iterable[float]) -> None:
+    """UserError, by the name of the detector, where a score is not a number."""
+    if any(map(math.isnan, scores)):
+        raise UserError(f"{name} gave a listing the score nan: {WANTED}")
 
 
 def scored(reader: Reader, listings: Sequence[Fields], cache: Path) -> list[Suspicion]:

@@ -52,7 +52,8 @@ class EvidenceSheet(Rewriter):
 
         used = {item_id: _words(_read(catalog, item_id).values()) for item_id in catalog.ids}
         counts = Counter(word for words in used.values() for word in words)
-        change = Sheet(partial(sheet, self, counts), self.fields, catalog.name_field, self, catalog, counts)
+        rewrite, name = partial(sheet, self, counts), type(self).__name__
+        change = Sheet(rewrite, self.fields, catalog.name_field, name, self, catalog, counts)
         return change if self.over is None else through(self.over.build(catalog, env), change)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from defences.change import Call, Change
 from defences.options import Around
+from testbed.errors import UserError, shown
 from testbed.protocols import Context
 from testbed.types import Listing, Slate
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 Fields = Mapping[str, str]
 Rewrite = Callable[[Fields], dict[str, str]]
 """New fields of a listing from its own, and from nothing else."""
+WANTED = "a rewrite gives a mapping from field to text, '' for an emptied one"
 
 
 class Rewriter(Around):
@@ -38,7 +40,7 @@ class Rewriter(Around):
         """The stage, or what stands around another one."""
         from defences.through import through
 
-        change = Rewritten(self.rewrite(catalog, env), self.fields, catalog.name_field)
+        change = Rewritten(self.rewrite(catalog, env), self.fields, catalog.name_field, type(self).__name__)
         return change if self.over is None else through(self.over.build(catalog, env), change)
 
 
@@ -49,6 +51,8 @@ class Rewritten(Change):
     rewrite: Rewrite
     fields: tuple[str, ...] | None
     name_field: str
+    name: str
+    """Of the defence, for messages."""
 
     def __call__(self, context: Context, *inputs: Slate) -> Slate:
         ((_, slate),) = self.copies(context, inputs[0])
@@ -78,6 +82,8 @@ class Rewritten(Change):
                 if name != self.name_field and (self.fields is None or name in self.fields)
             }
             new = self.rewrite(chosen)
+            if not isinstance(new, Mapping) or any(not isinstance(text, str) for text in new.values()):
+                raise UserError(f"{self.name} rewrote {shown(chosen)} as {shown(new)}: {WANTED}")
             whole = {name: new.get(name, "") if name in chosen else text for name, text in fields.items()}
             whole |= {name: text for name, text in new.items() if name not in whole}
             kept[key] = {name: text for name, text in whole.items() if text}

@@ -221,7 +221,7 @@ def _tell(result: Result, crossed: list[dict[str, Any]], as_json: bool) -> None:
             }
         )
     else:
-        click.echo(result.verdict["sentence"])
+        click.echo(visible(result.verdict["sentence"]))
         click.echo(f"report: {result.report}")
         if result.spending:
             click.echo(f"paid: {_paid(result.spending)}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from testbed.errors import listed
+from testbed.records import AttackRecord
 from testbed.statistics import detectable
 from testbed.tables.row import BEST, MEAN, Row
 from testbed.tables.run import ALL, ATTACK, CLEAN, Run
@@ -85,11 +87,33 @@ def power_table(run: Run, rows: Sequence[Row]) -> list[dict[str, Any]]:
     return found
 
 
+def failures(attacks: Sequence[AttackRecord]) -> str:
+    """How many searches failed, and what the first different ones say; '' where none did."""
+    notes = [one.note for one in attacks if one.status == "error"]
+    if not notes:
+        return ""
+    different = list(dict.fromkeys(notes))
+    more = f"; {len(different) - 2} more" if len(different) > 2 else ""
+    whole = _count(len(notes), "search")
+    whole = whole if len(notes) == len(attacks) else f"{len(notes)} of {_count(len(attacks), 'search')}"
+    return f"The attack failed in {whole}: {'; '.join(different[:2])}{more}."
+
+
+def unstarted(attacks: Sequence[AttackRecord]) -> str:
+    """In how many searches the budget ended before the first step; '' where it did in none."""
+    number = sum(one.unstarted for one in attacks)
+    if not number:
+        return ""
+    units = listed(dict.fromkeys(one.stopped for one in attacks if one.unstarted))
+    of = _count(len(attacks), "search")
+    return f"The budget ({units}) ended before the first step in {number} of {of}: their texts were not searched for."
+
+
 def _sentence(run: Run, found: dict[str, Any]) -> str:
     main = found["pooled"][MEAN]
+    broken = " ".join(filter(None, (failures(run.attacks), unstarted(run.attacks))))
     if main is None:
-        failed = sum(record.status == "error" for record in run.attacks)
-        return f"The attack failed in {_count(failed, 'search')}." if failed else "No attack was measured."
+        return broken or "No attack was measured."
     measure = found["measure"]
     depth = measure.partition("@")[2]
     what = "the chance of rank 1" if depth == "1" else f"the chance of a place in the top {depth}"
@@ -101,6 +125,8 @@ def _sentence(run: Run, found: dict[str, Any]) -> str:
     targets = len(run.targets)
     text = f"{verb} {what}: {_points(main)}, mean over {_count(main['blocks'], 'text')} for "
     text += f"{_count(targets, 'target')} and {_count(main['n'], 'pair')}."
+    if broken:
+        text += f" {broken}"
     best = found["pooled"][BEST]
     if best is not None and main["blocks"] > targets:
         text += f" Best seed per target by validation: {_points(best)}."

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -12,10 +12,14 @@ from testbed.protocols import Access, AttackPlugin, Objective, Step
 from testbed.stack import Stack
 from testbed.testing.failures import fail
 from testbed.types import Intervention, Situation, Target, text_edits
-from testbed.victim import AccessDenied, BudgetExhausted, Meter, StackVictim
+from testbed.victim import AccessDenied, BudgetExhausted, Meter, StackVictim, Unheeded
 
 PATIENCE = 50
-"""Calls that an attack may still make after one was refused for lack of budget."""
+"""Calls that an attack may still make, and steps that it may still yield, after a call was refused."""
+PLENTY = {"queries": 10_000.0}
+"""Limits where nothing is said of limits: an attack may well search until it is refused."""
+ENDLESS = 1200
+"""Steps after which nothing more is said of an attack that was refused nothing."""
 
 
 @dataclass(frozen=True)
@@ -47,21 +51,27 @@ class Arena:
         steps: int = 3,
     ) -> Played:
         """Up to `steps` steps. Only BudgetExhausted and AccessDenied end it before; other errors are the attack's."""
-        victim = Watched(
+        meter = Meter(dict(PLENTY if limits is None else limits), patience=PATIENCE)
+        victim = StackVictim(
             self.stack,
             [self.target],
             self.situations,
             access=plugin.access if access is None else access,
-            limits=limits,
             objective=self.objective,
+            meter=meter,
             history=self.history,
         )
         done: list[Step] = []
         stopped = "finished"
-        moves = iter(plugin([self.target], victim, np.random.default_rng(seed)))
+        late = 0
         try:
+            moves = iter(_moves(plugin([self.target], victim, np.random.default_rng(seed))))
             while len(done) < steps:
                 done.append(next(moves))
+                meter.steps = len(done)
+                late += meter.ended is not None
+                if late > PATIENCE:
+                    _goes_on(f"{late} steps after {meter.ended} ran out")
             stopped = "steps"
         except StopIteration:
             pass
@@ -69,50 +79,27 @@ class Arena:
             stopped = spent.unit
         except AccessDenied as denied:
             stopped = f"denied: {denied}"
-        return Played(tuple(done), stopped, victim.meter)
+        except Unheeded as ignored:
+            _goes_on(f"{meter.refused} calls after {ignored.unit} ran out")
+        return Played(tuple(done), stopped, meter)
 
 
-class Watched(StackVictim):
-    """A victim that loses patience with an attack that swallows its refusals."""
+def _moves(made: Any) -> Iterable[Step]:
+    if not isinstance(made, Iterable):
+        fail(
+            "an attack yields steps",
+            f"__call__ returned {type(made).__name__}, which is no iterator",
+            "__call__ is a generator: yield Step(target.edit(text), objective), again and again",
+        )
+    return made
 
-    refused = 0
 
-    def ranks(self, *args: Any, **kwargs: Any) -> Any:
-        """As StackVictim."""
-        return self._watched("ranks", *args, **kwargs)
-
-    def objective(self, *args: Any, **kwargs: Any) -> Any:
-        """As StackVictim."""
-        return self._watched("objective", *args, **kwargs)
-
-    def screen(self, *args: Any, **kwargs: Any) -> Any:
-        """As StackVictim."""
-        return self._watched("screen", *args, **kwargs)
-
-    def gradients(self, *args: Any, **kwargs: Any) -> Any:
-        """As StackVictim."""
-        return self._watched("gradients", *args, **kwargs)
-
-    def continuations(self, *args: Any, **kwargs: Any) -> Any:
-        """As StackVictim."""
-        return self._watched("continuations", *args, **kwargs)
-
-    def sought(self, *args: Any, **kwargs: Any) -> Any:
-        """As StackVictim."""
-        return self._watched("sought", *args, **kwargs)
-
-    def _watched(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return getattr(super(), name)(*args, **kwargs)
-        except BudgetExhausted as spent:
-            self.refused += 1
-            if self.refused > PATIENCE:
-                fail(
-                    "an attack ends when its budget is spent",
-                    f"{self.refused} calls after {spent.unit} ran out",
-                    "BudgetExhausted is caught; let it pass, or shrink the batch by victim.remaining",
-                )
-            raise
+def _goes_on(seen: str) -> NoReturn:
+    fail(
+        "an attack ends when its budget is spent",
+        seen,
+        "BudgetExhausted is caught, or a loop has no end where victim.remaining is 0; let it pass, and end the loop",
+    )
 
 
 def text_of(intervention: Intervention) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from testbed.protocols import (
     Context,
+    Detecting,
     Differentiable,
     Objective,
     Priced,
@@ -22,6 +23,28 @@ from testbed.protocols import (
 from testbed.testing.failures import expect, fail
 from testbed.testing.stage_checks import TOLERANCE, Subject
 from testbed.types import Slate, Target
+
+
+def says_the_same_again(
+    subject: Subject, context: Context, slates: Sequence[Slate], objective: Objective
+) -> None:
+    """`losses` and `verdicts` of the same listings are the same twice."""
+    stage, said = subject.stage, []
+    for _ in range(2):
+        losses = verdicts = None
+        if isinstance(stage, Scorable):
+            losses = np.asarray(stage.losses(Probe(replace(context, memo={}), slates), objective)[0]).tolist()
+        if isinstance(stage, Detecting):
+            verdicts = [one.score for one in stage.verdicts(tuple(slates[0]))]
+        said.append((losses, verdicts))
+    cause = "the stage draws from a global generator, or keeps state between calls; draw from context.seed"
+    for one, two in zip(*said, strict=True):
+        expect(
+            one == two,
+            "same key, same result",
+            f"the same listing is scored differently: {one}, {two}",
+            cause,
+        )
 
 
 def scores_variants(

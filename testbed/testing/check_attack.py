@@ -13,14 +13,16 @@ from hypothesis import given
 
 from testbed.protocols import Access, AttackPlugin, Objective, Step
 from testbed.stack import Stack
-from testbed.testing.attack_driver import Arena, Played, text_of
+from testbed.testing.attack_driver import ENDLESS, Arena, Played, text_of
 from testbed.testing.check_stage import quiet
-from testbed.testing.failures import CheckFailed, expect
+from testbed.testing.failures import CheckFailed, as_failures, expect
 from testbed.testing.strategies import budgets
 from testbed.testing.toy import ToyObjective
 from testbed.testing.toy_world import toy_catalog, toy_stack
 from testbed.types import Place, Situation, Target, history_edits, text_edits
 from testbed.victim import StackVictim
+
+RULE = "an attack yields steps until it ends, without an exception"
 
 
 def check_attack(
@@ -42,13 +44,19 @@ def check_attack(
         raise CheckFailed(
             f"an attack plug-in is an instance of AttackPlugin, not {plugin!r}; pass Mine(), not Mine"
         )
-    arena = replace(arena_of(stack, target, objective), history=plugin.inserts)
+    arena = arena_of(stack, target, objective)
+    with as_failures(plugin, RULE):
+        _check(plugin, replace(arena, history=plugin.inserts), steps, examples, small=stack is None)
+
+
+def _check(plugin: AttackPlugin, arena: Arena, steps: int, examples: int, *, small: bool) -> None:
+    ends(plugin, arena)
     stays_within_its_access(plugin, arena, steps)
     touches_only_the_target(plugin, arena, steps)
     repeats_itself(plugin, arena, steps)
     writes_text_that_survives(plugin, arena, steps)
     without_budget_spends_nothing(plugin, arena)
-    if stack is None:
+    if small:
         meets_small_worlds(plugin, arena, steps)
 
     @quiet(examples)
@@ -205,10 +213,19 @@ def writes_text_that_survives(plugin: AttackPlugin, arena: Arena, steps: int) ->
 def without_budget_spends_nothing(plugin: AttackPlugin, arena: Arena) -> None:
     """With a limit of zero on everything, nothing is spent."""
     played = arena.play(plugin, limits={"queries": 0, "gradient_calls": 0, "tokens": 0}, steps=1)
-    spent = {unit: amount for unit, amount in played.meter.spent().items() if amount and unit != "seconds"}
+    spent = {unit: amount for unit, amount in played.meter.spent().items() if amount}
+    spent = {unit: amount for unit, amount in spent.items() if unit not in ("steps", "seconds")}
     expect(
         not spent, "a budget of zero buys nothing", f"spent {spent}", "the stack is reached around the victim"
     )
+
+
+def ends(plugin: AttackPlugin, arena: Arena) -> None:
+    """Without a limit on steps it ends when another unit is spent; an attack that asks nothing may go on."""
+    if plugin.access == Access.none:
+        return
+    for queries in (3, 2 * len(arena.situations)):
+        arena.play(plugin, limits={"queries": queries, "gradient_calls": queries}, steps=ENDLESS)
 
 
 def stays_within_its_budget(plugin: AttackPlugin, arena: Arena, limits: dict[str, float], steps: int) -> None:

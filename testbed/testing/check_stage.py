@@ -12,16 +12,19 @@ from testbed.catalog import Catalog
 from testbed.protocols import Context, Objective, StagePlugin
 from testbed.testing import attackable_checks as attackable
 from testbed.testing import stage_checks as stages
-from testbed.testing.failures import CheckFailed
+from testbed.testing.failures import CheckFailed, as_failures
 from testbed.testing.stage_checks import Subject
 from testbed.testing.strategies import catalogs, edits, interventions, situations, slates
 from testbed.testing.texts import texts, words
 from testbed.testing.toy import ToyObjective
-from testbed.testing.toy_world import ToyEnvironment
-from testbed.types import Slate, Target
+from testbed.testing.toy_world import ToyEnvironment, toy_catalog
+from testbed.types import Situation, Slate, Target
 
 if TYPE_CHECKING:
     from testbed.environment import Environment
+
+
+RULE = "a stage takes any slates and returns a Slate, without an exception"
 
 
 def quiet(examples: int) -> settings:
@@ -63,7 +66,25 @@ def check_stage(
     def on_random_worlds(data: st.DataObject, world: Catalog) -> None:
         _check_once(Subject.of(plugin, world, env), data, objective or ToyObjective())
 
-    on_random_worlds()
+    with as_failures(plugin, RULE):
+        _check_repeats(Subject.of(plugin, catalog or toy_catalog(), env), objective or ToyObjective())
+        on_random_worlds()
+
+
+def _check_repeats(subject: Subject, objective: Objective) -> None:
+    """What draws from a global generator is found at once, on one fixed case and without looking for a smaller one."""
+    catalog = subject.catalog
+    if not len(catalog) or not catalog.requests:
+        return
+    item, request = catalog.ids[0], catalog.requests[0]
+    fields = [name for name in catalog.columns if name != catalog.name_field]
+    target = Target(item, fields[-1] if fields else catalog.name_field)
+    variants = [catalog.source(target.edit(text)) for text in ("zest of a 5th quarter", "brass & oak")]
+    context = Context(request, Situation(request.id, 0), item, 7)
+    inputs = (variants[0],) * max(1, subject.plugin.inputs[0])
+    stages.answers_with_a_subset(subject, context, inputs)
+    attackable.says_the_same_again(subject, context, variants, objective)
+    stages.repeats_itself(subject, context, inputs)
 
 
 def _check_once(subject: Subject, data: st.DataObject, objective: Objective) -> None:

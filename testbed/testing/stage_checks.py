@@ -6,12 +6,13 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import TYPE_CHECKING
 
 from testbed.catalog import Catalog
 from testbed.protocols import Batched, Context, Editable, Priced, Stage, StagePlugin
 from testbed.testing.failures import expect, fail
-from testbed.types import Intervention, Slate, text_edits
+from testbed.types import Intervention, Listing, Slate, text_edits
 
 if TYPE_CHECKING:
     from testbed.environment import Environment
@@ -52,8 +53,7 @@ def answers_with_a_subset(subject: Subject, context: Context, inputs: Inputs) ->
     """The ranking is a duplicate-free subset of the pool, with scores that are numbers."""
     rule = "a ranking is a duplicate-free subset of the pool"
     slate = subject.ask(context, inputs)
-    if not isinstance(slate, Slate):
-        fail(rule, f"the stage returned {type(slate).__name__}, not a Slate", "__call__ lacks its return")
+    holds_listings(slate, rule)
     pool = {item_id for given in inputs for item_id in given.ids}
     ids = [listing.item_id for listing in slate]
     twice = sorted({item_id for item_id in ids if ids.count(item_id) > 1})
@@ -90,6 +90,21 @@ def answers_with_a_subset(subject: Subject, context: Context, inputs: Inputs) ->
         f"shown = {seen[:5]}",
         "ids were collected before the pool was cut",
     )
+
+
+def holds_listings(slate: object, rule: str) -> None:
+    """CheckFailed unless it is a slate of listings whose fields hold text and whose scores are numbers."""
+    if not isinstance(slate, Slate):
+        fail(rule, f"the stage returned {type(slate).__name__}, not a Slate", "__call__ lacks its return")
+    for listing in slate:
+        if not isinstance(listing, Listing):
+            cause = "ids were put into a slate; hand on the listings: Slate(tuple(listing for ...))"
+            fail(rule, f"a slate of {type(listing).__name__}, not of listings", cause)
+        odd = {name: text for name, text in listing.fields.items() if not isinstance(text, str)}
+        cause = "a rewritten field is None where nothing is left; use '', or leave the field out"
+        expect(not odd, "the fields of a listing hold text", f"{listing.item_id} has {odd}", cause)
+        number = listing.score is None or isinstance(listing.score, Real)
+        expect(number, "scores are numbers or None", repr(listing.score), "give score=float(...)")
 
 
 def leaves_its_inputs_alone(subject: Subject, context: Context, inputs: Inputs) -> None:
@@ -151,6 +166,7 @@ def answers_many_as_one(subject: Subject, calls: Sequence[tuple[Context, Inputs]
         "empty slates are left out",
     )
     for (context, inputs), answer in zip(calls, together, strict=True):
+        holds_listings(answer, "many() answers with a slate a call")
         same(subject.ask(context, inputs), answer, rule, "answers are in another order, or calls share state")
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 from testbed.protocols import Context, Priced
 from testbed.stack import Call, Node, Outcome, OverAllowance, Scope, Stack
 from testbed.types import Slate, Usage
-from testbed.victim.meter import BudgetExhausted, Meter
+from testbed.victim.meter import Meter
 
 Answer = TypeVar("Answer")
 
@@ -26,24 +26,27 @@ class Passage:
 
     def run(self, calls: Sequence[Call]) -> list[Outcome]:
         """The stack's answers."""
-        return self._through(lambda scope: self.stack.run(calls, scope))
+        return self._through(calls, lambda scope: self.stack.run(calls, scope))
 
     def arrive(self, node: Node, calls: Sequence[Call], fold: int) -> list[tuple[Context, Slate]]:
         """What a stage is shown; BudgetExhausted when to read it, `fold` times, would overdraw the tokens."""
-        arrived = self._through(lambda scope: self.stack.inputs_of(node.name, calls, scope))
+        arrived = self._through(calls, lambda scope: self.stack.inputs_of(node.name, calls, scope))
         stage = node.stage
         if "tokens" in self.meter.limits and isinstance(stage, Priced):
             price = sum(stage.price(context, slate) for context, slate in arrived)
             self.meter.require(tokens=fold * price)
         return arrived
 
-    def _through(self, work: Callable[[Scope], Answer]) -> Answer:
-        """With what is left of the tokens; what was computed is paid for in any case."""
+    def _through(self, calls: Sequence[Call], work: Callable[[Scope], Answer]) -> Answer:
+        """With what is left of the tokens; what was computed is paid for in any case, and calls that a stage broke."""
         self._scope.allowance = self.meter.remaining().get("tokens")
         self._scope.spent = Usage()
         try:
             return work(self._scope)
         except OverAllowance:
-            raise BudgetExhausted("tokens") from None
+            raise self.meter.refusal("tokens") from None
+        except Exception:
+            self.meter.pay(Usage(queries=len(calls)))
+            raise
         finally:
             self.meter.pay(self._scope.spent)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
 from retrievers.fuse import ReciprocalRankFusion
+from testbed.errors import UserError
 from testbed.protocols import Context
 from testbed.seeds import derive
 from testbed.stack import Call, Node, OverAllowance, Scope, Stack, graph_of
 from testbed.testing import toy_catalog, toy_stack
-from testbed.types import Intervention, Request, Situation, Slate, StageTrace, TextEdit, Usage
+from testbed.types import Intervention, Listing, Request, Situation, Slate, StageTrace, TextEdit, Usage
 
 CATALOG = toy_catalog()
 REQUEST = CATALOG.requests[0]
@@ -173,3 +176,20 @@ def test_unknown_request_has_no_effect_on_the_stack() -> None:
     stranger = Request("other", "anything")
     (outcome,) = toy_stack().run([Call(stranger, Situation("other", 0))])
     assert sorted(outcome.slate.ids) == sorted(CATALOG.ids)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ("pico", "stage 'odd' returned str, not a Slate: 'pico'"),
+        (Slate(("pico",)), "stage 'odd' returned a slate of str, not of listings"),  # type: ignore[arg-type]
+        (
+            Slate((Listing("pico", {"Name": None}),)),  # type: ignore[dict-item]
+            "stage 'odd' returned 'None' as the field 'Name' of 'pico': fields hold text",
+        ),
+    ],
+)
+def test_an_answer_that_is_no_ranking_is_refused_by_the_name_of_its_stage(answer: Any, message: str) -> None:
+    stack = Stack(toy_catalog(), [Node("odd", lambda context, slate: answer)])
+    with pytest.raises(UserError, match=f"^{re.escape(message)}$"):
+        stack.run([Call(stack.catalog.requests[0], Situation("cheap", 0))])

@@ -159,6 +159,42 @@ def test_a_seed_whose_attack_failed_is_left_out() -> None:
     )
 
 
+def test_the_verdict_says_what_failed_and_where() -> None:
+    made = [
+        dataclasses.replace(one, status="error", note="KeyError: 'my bug' (mine.py:12)")
+        if isinstance(one, AttackRecord) and one.seed == 0
+        else one
+        for one in records(ranker=seed_matters)
+    ]
+    sentence = build(made, manifest())["verdict"]["sentence"]
+    assert "The attack failed in 2 of 4 searches: KeyError: 'my bug' (mine.py:12)." in sentence
+    every = [
+        dataclasses.replace(one, status="error", note="ValueError: x")
+        if isinstance(one, AttackRecord)
+        else one
+        for one in made
+    ]
+    assert (
+        build(every, manifest())["verdict"]["sentence"] == "The attack failed in 4 searches: ValueError: x."
+    )
+
+
+def test_the_verdict_says_that_a_budget_ended_before_the_first_step() -> None:
+    def with_searches(**changes: Any) -> str:
+        made = [
+            dataclasses.replace(one, **changes)
+            if isinstance(one, AttackRecord) and one.target == "a"
+            else one
+            for one in records(ranker=to_the_top)
+        ]
+        return str(build(made, manifest())["verdict"]["sentence"])
+
+    said = "The budget (queries) ended before the first step in 2 of 4 searches: their texts were not searched for."
+    assert said in with_searches(steps=0, stopped="queries")
+    assert "before the first step" not in with_searches(steps=1, stopped="queries")
+    assert "before the first step" not in with_searches(steps=0, stopped="finished")
+
+
 def test_rivals_and_their_concentration(tables: dict[str, Any]) -> None:
     rival = next(one for one in tables["rivals"] if one["target"] == "a" and one["item"] == "b")
     assert rival["taken"] == pytest.approx(1 - 1 / np.log2(3), abs=1e-5)

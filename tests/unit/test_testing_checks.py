@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
+from defences import Detector, Rewriter
 from testbed.catalog import Catalog
 from testbed.protocols import (
     Access,
@@ -89,6 +93,37 @@ def scores_nan(catalog: Catalog, context: Context, slate: Slate) -> Slate:
     return Slate(tuple(replace(one, score=float("nan")) for one in slate))
 
 
+@broken
+def answers_a_text(catalog: Catalog, context: Context, slate: Slate) -> Any:
+    return "pico, duo"
+
+
+@broken
+def answers_ids(catalog: Catalog, context: Context, slate: Slate) -> Any:
+    return Slate(tuple(slate.ids))  # type: ignore[arg-type]
+
+
+@broken
+def empties_with_none(catalog: Catalog, context: Context, slate: Slate) -> Any:
+    return Slate(tuple(replace(one, fields=dict.fromkeys(one.fields)) for one in slate))  # type: ignore[arg-type]
+
+
+@broken
+def scores_words(catalog: Catalog, context: Context, slate: Slate) -> Any:
+    return Slate(tuple(replace(one, score="high") for one in slate))  # type: ignore[arg-type]
+
+
+@broken
+def writes_into_the_slate(catalog: Catalog, context: Context, slate: Slate) -> Any:
+    slate.listings = ()  # type: ignore[misc]
+    return slate
+
+
+@broken
+def raises(catalog: Catalog, context: Context, slate: Slate) -> Any:
+    raise KeyError("my bug")
+
+
 class Broken(StagePlugin):
     how: str
 
@@ -108,11 +143,61 @@ class Broken(StagePlugin):
         ("reads_the_catalog", "an edited stage equals one built on the edited catalog"),
         ("keeps_a_careless_memo", "context.memo is not keyed by everything"),
         ("scores_nan", "has score nan"),
+        ("answers_a_text", "the stage returned str, not a Slate"),
+        ("answers_ids", "a slate of str, not of listings"),
+        ("empties_with_none", "the fields of a listing hold text\n  seen: .* has {.*None"),
+        ("scores_words", "scores are numbers or None\n  seen: 'high'"),
+        (
+            "writes_into_the_slate",
+            "without an exception\n  seen: FrozenInstanceError: .*plug-ins, slates .* are frozen",
+        ),
+        ("raises", r"without an exception\n  seen: KeyError: 'my bug' \(test_testing_checks.py:\d+\)"),
     ],
 )
 def test_broken_stages(how: str, message: str) -> None:
     with pytest.raises(CheckFailed, match=f"(?s){message}"):
         check_stage(Broken(how=how), catalog=GOOD, examples=12)
+
+
+def test_the_cause_of_a_failure_is_chained() -> None:
+    with pytest.raises(CheckFailed) as caught:
+        check_stage(Broken(how="raises"), catalog=GOOD)
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+class Nones(Rewriter):
+    def rewrite(self, catalog: Catalog, env: Any) -> Any:
+        return dict.fromkeys
+
+
+class NoNumber(Detector):
+    said: Any = float("nan")
+
+    def judge(self, fields: Any) -> float:
+        return self.said  # type: ignore[no-any-return]
+
+
+class Guesses(Detector):
+    def judge(self, fields: Any) -> float:
+        return random.random()
+
+
+@pytest.mark.parametrize(
+    ("plugin", "message"),
+    [
+        (Nones(), "Nones rewrote .*: None.*a rewrite gives a mapping from field to text"),
+        (NoNumber(), "NoNumber gave a listing the score nan: a suspicion is a number"),
+        (NoNumber(said="high"), "NoNumber.judge returned 'high' for a listing: a suspicion is a number"),
+        (Guesses(), "same key, same result\n  seen: the same listing is scored differently"),
+    ],
+    ids=repr,
+)
+def test_broken_defences_are_found_without_a_search(
+    plugin: StagePlugin, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TESTBED_CACHE", str(tmp_path))
+    with pytest.raises(CheckFailed, match=f"(?s){message}"):
+        check_stage(plugin, examples=1)
 
 
 @dataclass(frozen=True)
@@ -222,6 +307,24 @@ class Rogue(AttackPlugin):
                     except BudgetExhausted:
                         continue
                     yield Step(target.edit("x"))
+            case "endless":
+                while True:
+                    with suppress(Exception):
+                        victim.ranks([target.edit("x")])
+                    yield Step(target.edit("x"))
+            case "mute":
+                yield Step(target.edit("x"))
+                while True:
+                    with suppress(Exception):
+                        victim.ranks([target.edit("x")])
+            case "shrinking":
+                while True:
+                    victim.ranks([target.edit("x")][: int(victim.remaining["queries"] // 4)])
+                    yield Step(target.edit("x"))
+            case "array":
+                victim.ranks(target.edit("x"))  # type: ignore[arg-type]
+            case "state":
+                self.how = "silent"  # type: ignore[misc]
             case "around":
                 stack = victim._stack  # type: ignore[attr-defined]
                 victim.meter.pay(Usage(queries=1, tokens=stack.catalog.source().ids and 10))  # type: ignore[attr-defined]
@@ -243,6 +346,11 @@ class Rogue(AttackPlugin):
         ("nan", "a step's objective is a number"),
         ("half", "text is text"),
         ("stubborn", "an attack ends when its budget is spent"),
+        ("endless", "an attack ends when its budget is spent\n  seen: 51 calls after queries ran out"),
+        ("mute", "an attack ends when its budget is spent\n  seen: 51 calls after queries ran out"),
+        ("shrinking", "an attack ends when its budget is spent\n  seen: 51 steps after queries ran out"),
+        ("array", "until it ends, without an exception\n  seen: TypeError"),
+        ("state", "(?s)Instance is frozen.*keep no state"),
         ("around", "a budget of zero buys nothing"),
         ("fragile", "an attack copes with one situation\n  seen: IndexError"),
     ],
@@ -250,6 +358,18 @@ class Rogue(AttackPlugin):
 def test_broken_attacks(how: str, message: str) -> None:
     with pytest.raises(CheckFailed, match=message):
         check_attack(Rogue(how=how))
+
+
+class NotGen(AttackPlugin):
+    def __call__(self, targets: Sequence[Target], victim: Victim, rng: np.random.Generator) -> Any:
+        return Step(targets[0].edit("x"))
+
+
+def test_an_attack_that_is_no_generator() -> None:
+    with pytest.raises(
+        CheckFailed, match="an attack yields steps\n  seen: __call__ returned Step, which is no iterator"
+    ):
+        check_attack(NotGen())
 
 
 class Invisible(AttackPlugin):

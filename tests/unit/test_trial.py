@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
-from testbed.protocols import Access, AttackPlugin, Step, Victim
+from testbed.protocols import Access, AttackPlugin, StagePlugin, Step, Victim
 from testbed.records import AttackRecord
 from testbed.scenario import from_mapping
 from testbed.testing import toy_registry
 from testbed.trial import run_attack, run_evaluation
 from testbed.types import Target, TextEdit
+from testbed.victim import BudgetExhausted
 from testbed.world import World, build
 
 DATA: dict[str, Any] = {
@@ -68,6 +71,32 @@ class Script(AttackPlugin):
             case "forever":
                 while True:
                     yield Step(target.edit("again"), 9.0)
+            case "swallows":
+                while True:
+                    with suppress(Exception):
+                        victim.ranks([target.edit("x")])
+                    yield Step(target.edit("last"))
+            case "swallows without a step":
+                while True:
+                    with suppress(Exception):
+                        victim.ranks([target.edit("x")])
+            case "asks for nothing":
+                while True:
+                    victim.ranks([target.edit("x")][: int(victim.remaining["queries"] // 2)])
+                    yield Step(target.edit("last"))
+            case "ends with its best":
+                with suppress(BudgetExhausted):
+                    while True:
+                        victim.ranks([target.edit("x")])
+                yield Step(target.edit("the best"))
+
+
+class BrokenStage(StagePlugin):
+    def build(self, catalog: Any, env: Any) -> Any:
+        def rank(context: Any, slate: Any) -> Any:
+            raise KeyError("my bug")
+
+        return rank
 
 
 def world_of(threat: dict[str, Any] | None = None, **options: Any) -> World:
@@ -131,6 +160,31 @@ def test_queries_end_it_with_the_best_so_far() -> None:
     assert (record.stopped, record.text, record.cost["queries"]) == ("queries", "t1", 4)
 
 
+@pytest.mark.parametrize(
+    ("then", "text"),
+    [
+        ("swallows", "last"),
+        ("swallows without a step", "t1"),
+        ("asks for nothing", "last"),
+        ("ends with its best", "the best"),
+    ],
+)
+def test_queries_end_an_attack_that_goes_on(then: str, text: str) -> None:
+    record, trace = attacked({"budget": {"queries": 5}}, then=then)
+    assert (record.stopped, record.text, record.cost["queries"], record.status) == ("queries", text, 4, "ok")
+    assert len(trace) < 1100
+
+
+def test_seconds_end_an_attack_that_asks_nothing() -> None:
+    record, _ = attacked({"budget": {"seconds": 0.05}}, then="forever")
+    assert (record.stopped, record.status) == ("seconds", "ok")
+
+
+def test_steps_that_cost_nothing_are_not_cut() -> None:
+    record, trace = attacked({"budget": {"queries": 5}}, values=[2.0] * 1500)
+    assert (record.stopped, len(trace)) == ("finished", 1500)
+
+
 def test_reached() -> None:
     record, trace = attacked({"stop_below": 1.5}, then="forever")
     assert (record.stopped, record.text, len(trace)) == ("reached", "t1", 2)
@@ -143,7 +197,8 @@ def test_the_clean_world_can_be_the_best() -> None:
 
 def test_a_fault_is_recorded_with_what_was_found() -> None:
     record, trace = attacked(then="fault")
-    assert (record.status, record.note) == ("error", "RuntimeError: broken <b>plug-in</b>")
+    assert record.status == "error"
+    assert re.fullmatch(r"RuntimeError: broken <b>plug-in</b> \(test_trial\.py:\d+\)", record.note)
     assert (record.text, len(trace)) == ("t1", 3)
 
 
@@ -174,7 +229,49 @@ def test_what_cannot_be_written_down_is_a_fault(then: str, note: str) -> None:
 
 def test_more_access_than_granted_is_refused_at_run_time() -> None:
     record, _ = attacked(then="denied")
-    assert record.note == "AccessDenied: the attack asked for scores; the threat model grants ranks"
+    denied = "AccessDenied: the attack asked for scores; the threat model grants ranks"
+    assert re.fullmatch(denied + r" \(test_trial\.py:\d+\)", record.note)
+
+
+def attacked_with_a_broken_stage(**options: Any) -> AttackRecord:
+    registry = toy_registry().extended(attacks={"script": Script}, stages={"broken": BrokenStage})
+    threat = {"access": "ranks", "field": "Description", "budget": {"queries": 10}}
+    data = {**DATA, "stack": [{"use": "broken"}], "attack": {"use": "script", **options}, "threat": threat}
+    world = build(from_mapping(data, registry=registry))
+    return run_attack(world, world.plan.attacks[0])[0]
+
+
+def test_an_attack_that_swallows_the_faults_of_a_stage_ends() -> None:
+    record = attacked_with_a_broken_stage(then="swallows")
+    assert (record.stopped, record.cost["queries"]) == ("queries", 10)
+
+
+def test_a_fault_in_a_stage_has_its_place_in_the_stage() -> None:
+    record = attacked_with_a_broken_stage(ask=True)
+    line = BrokenStage.build.__code__.co_firstlineno + 2
+    assert record.note == f"KeyError: 'my bug' (test_trial.py:{line})"
+
+
+@pytest.mark.parametrize(
+    ("then", "note"),
+    [
+        (
+            "text",
+            "UserError: an attack yields steps, not 'best coffee': yield Step(target.edit(text), objective)",
+        ),
+        ("nothing", "UserError: an attack yields steps; its __call__ returned NoneType"),
+    ],
+)
+def test_what_is_no_step_is_a_fault(then: str, note: str) -> None:
+    class Returns(Script):
+        def __call__(self, *args: Any) -> Any:
+            return ["best coffee"] if then == "text" else None
+
+    registry = toy_registry().extended(attacks={"script": Returns})
+    threat = {"access": "ranks", "field": "Description", "budget": {"steps": 10}}
+    world = build(from_mapping({**DATA, "attack": {"use": "script"}, "threat": threat}, registry=registry))
+    record, _ = run_attack(world, world.plan.attacks[0])
+    assert (record.status, record.note) == ("error", note)
 
 
 def test_measurement_is_paired_and_complete() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from testbed.report.numbers import bracket, count, number, probability, with_interval
 from testbed.report.source import ATTACK, BEST, CLEAN, MEAN, RANDOM, Source, arm_label
+from testbed.tables.verdict import failures, unstarted
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,12 @@ def verdict(source: Source) -> Verdict:
         return Verdict(_without_attack(source), _setting(source), (), (), (), "", notes)
     return Verdict(
         _sentence(source, main),
-        [*_beside_controls(source, found["controls"]), *_reach(main), *_setting(source)],
+        [
+            *_unsearched(source),
+            *_beside_controls(source, found["controls"]),
+            *_reach(main),
+            *_setting(source),
+        ],
         list(_cards(source, found, main)),
         [
             "target",
@@ -97,6 +103,11 @@ def _sentence(source: Source, main: Mapping[str, Any]) -> str:
             return f"No effect was shown: {whose} chance of {place_of(source)} changed by {change} points ({interval})."
 
 
+def _unsearched(source: Source) -> list[str]:
+    """Searches that failed, or whose budget ended before their first step."""
+    return [text for text in (failures(source.attacks), unstarted(source.attacks)) if text]
+
+
 def _beside_controls(source: Source, controls: Mapping[str, Any]) -> list[str]:
     found = []
     for control, beside in controls.items():
@@ -141,6 +152,8 @@ def _setting(source: Source) -> list[str]:
 def _without_attack(source: Source) -> str:
     if not source.tables["run"]["test"]["rankings"]:
         return "Nothing was measured: the run has no test rankings."
+    if (failed := failures(source.attacks)) and all(one.status == "error" for one in source.attacks):
+        return failed
     if ATTACK in source.arms:
         return "The attack cannot be judged: there are no clean rankings of its targets beside it."
     return "No attack was measured; this page describes the rankings as they are."
