@@ -99,7 +99,7 @@ def groups(found: Sequence[Results]) -> Any:
             axes.set_xlabel(
                 "items in the history" if what == "lengths" else "times the item was chosen in training"
             )
-        row[0].set_ylabel(f"NDCG@10 − base, {one.name}")
+        row[0].set_ylabel(f"NDCG@10 − base,\n{one.name}")
     _legend(figure, panels.flat)
     return figure
 
