@@ -347,8 +347,10 @@ class StackVictim:
 
     @property
     def _fold(self) -> int:
-        """How many rankings a score may cost: each entry of an answer takes less than one more."""
-        return 1 if self._objective is None else 1 + self._objective.listed
+        """Rankings that a score may cost where tokens are limited: each entry of an answer takes less than one more."""
+        if self._objective is None or "tokens" not in self.meter.limits:
+            return 1
+        return 1 + self._objective.listed
 
     @property
     def _wanted(self) -> Objective:

@@ -113,7 +113,13 @@ def test_a_run_that_is_stopped_says_how_it_goes_on(
 
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr("testbed.api.run", stopped)
-    result = ask("run", QUICK, "--out", "mine")
+    heard = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # ignored where tests run in the background
+    try:
+        result = ask("run", QUICK, "--out", "mine")
+    finally:
+        signal.signal(signal.SIGINT, heard)
     assert (result.exit_code, result.stderr) == (130, "interrupted; the same command goes on from mine\n")
     assert signal.getsignal(signal.SIGTERM) is before
 

@@ -182,7 +182,7 @@ def test_a_text_that_changes_the_order_of_the_list_is_grown_too() -> None:
     victim = victim_of(Stack(catalog, nodes))
     edits = [victim._targets[0].edit(text) for text in ("milk foam", "want the cheap machine", "Cheap cheap")]
     calls = victim._calls(Access.scores, edits, [SITUATION])
-    assert len({slate.ids for _, slate in victim._arrive(calls)}) > 1
+    assert len({slate.ids for _, slate in victim._arrive(victim._stack.last, calls)}) > 1
     likeliest = Sampling(temperature=0)
     together = victim.continuations(edits, 3, 1, sampling=likeliest)
     alone = [victim.continuations([edit], 3, 1, sampling=likeliest)[0] for edit in edits]
