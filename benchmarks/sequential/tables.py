@@ -169,7 +169,7 @@ def groups(one: Results, measure: str = "NDCG@10") -> str:
 
 
 def trainings(one: Results) -> str:
-    """Epochs, and the best validation."""
+    """Epochs, the best validation, and quality on the test items, seed by seed."""
     lines = []
     for name, seeds in one.models.items():
         entries = [entry for entry in seeds.values() if entry["epochs"]]
@@ -179,9 +179,10 @@ def trainings(one: Results) -> str:
                     NAMES[name],
                     ", ".join(str(entry["epochs"]) + ("*" if entry["cut"] else "") for entry in entries),
                     ", ".join(number(entry["best"]) for entry in entries),
+                    ", ".join(number(found) for found in CUTS["NDCG@10"](one.ranks(name)).mean(1)),
                 ]
             )
-    text = rows(["", "epochs, by seed", "best validation"], lines) if lines else ""
+    text = rows(["", "epochs, by seed", "best validation", "NDCG@10, test"], lines) if lines else ""
     return text + ("\n\n\\* ended by the limit of epochs" if "*" in text else "")
 
 
