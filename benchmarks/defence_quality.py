@@ -23,58 +23,14 @@ from pathlib import Path
 
 from defending import costing, detecting, texts
 from defending.remembered import Remembering
+from defending.rows import DEFENCES, DETECTORS, PROBES
 from engine.log import Log
 from engine.tables import between
 
-from defences.detectors.agreement import Agreement
-from defences.detectors.attribution import Attribution
-from defences.detectors.detector import Detector
-from defences.detectors.known_answer import KnownAnswer
-from defences.detectors.likelihood_ratio import LikelihoodRatio
-from defences.detectors.perplexity import Perplexity
-from defences.detectors.schema import Schema
-from defences.detectors.windowed_perplexity import WindowedPerplexity
-from defences.ensembles.smooth import Smooth
-from defences.ensembles.vote import Vote
-from defences.rewriters.evidence_sheet import EvidenceSheet
-from defences.rewriters.sandwich import Sandwich
-from defences.rewriters.spotlight import Spotlight
-from defences.rewriters.summarise import Summarise
-from retrievers.dense import Dense
-from retrievers.llm import LanguageModelRecommender
 from testbed.errors import UserError
-from testbed.protocols import StagePlugin
 from testbed.types import Listing
 
 PARTS = ("texts", "asking", "cost")
-DETECTORS: dict[str, Detector] = {
-    "schema": Schema(),
-    "perplexity": Perplexity(),
-    "windowed_perplexity": WindowedPerplexity(),
-    "likelihood_ratio": LikelihoodRatio(),
-}
-TUNED = LanguageModelRecommender(model="smollm2-135m-recommender", reading="pointwise")
-LISTWISE = LanguageModelRecommender(model="smollm2-135m-recommender")
-PROBES: dict[str, Detector] = {"known_answer": KnownAnswer(asked=TUNED)}
-BARE, LIST = "none (pointwise)", "none (listwise)"
-DEFENCES: dict[str, tuple[StagePlugin, str]] = {
-    BARE: (TUNED, BARE),
-    "schema": (Schema(over=TUNED), BARE),
-    "perplexity": (Perplexity(over=TUNED), BARE),
-    "windowed_perplexity": (WindowedPerplexity(over=TUNED), BARE),
-    "likelihood_ratio": (LikelihoodRatio(over=TUNED), BARE),
-    "summarise": (Summarise(over=TUNED), BARE),
-    "evidence_sheet": (EvidenceSheet(over=TUNED), BARE),
-    "spotlight: delimit": (Spotlight(over=TUNED, how="delimit"), BARE),
-    "spotlight: datamark": (Spotlight(over=TUNED), BARE),
-    "spotlight: encode": (Spotlight(over=TUNED, how="encode"), BARE),
-    "sandwich": (Sandwich(over=TUNED), BARE),
-    "smooth, 3 votes": (Smooth(over=TUNED, votes=3), BARE),
-    "agreement with dense": (Agreement(over=TUNED, other=Dense(k=1000)), BARE),
-    LIST: (LISTWISE, LIST),
-    "vote, 5 votes": (Vote(over=LISTWISE), LIST),
-    "attribution": (Attribution(over=LISTWISE), LIST),
-}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from engine.log import Log
+from engine.log import Entry, Log
 
 from attacks.losses import asked
 from attacks.objectives import ExpectedRank
@@ -51,13 +51,14 @@ class Bench:
             for row in self.cells(name):
                 for item in victim.items:
                     for seed in self.seeds:
-                        entry = self._attacked(victim, row, item, seed)
-                        control = self._control(victim, row.signal, victim.size(entry["text"]), item, seed)
+                        entry = self.attacked(victim, row, item, seed)
+                        control = self.control(victim, row.signal, victim.size(entry["text"]), item, seed)
                         for text in ("", entry["text"], control["text"]):
                             self._ranked(victim, item, text, judges[item])
                         tell(f"{entry['key']}: {entry['seconds']:.0f} s, {entry['text'][:80]!r}")
 
-    def _attacked(self, victim: Victim, row: Row, item: str, seed: int) -> dict[str, object]:
+    def attacked(self, victim: Victim, row: Row, item: str, seed: int) -> Entry:
+        """The best text of an attack by its own loss on the requests that it sees, and what it took."""
         key = f"attack/{victim.name}/{row.name}/{item}/{seed}/{self.budget(victim)}"
         if key in self.log:
             return self.log.entries[key]
@@ -90,7 +91,7 @@ class Bench:
             seconds=time.process_time() - started,
         )
 
-    def _control(self, victim: Victim, signal: str, size: int, item: str, seed: int) -> dict[str, object]:
+    def control(self, victim: Victim, signal: str, size: int, item: str, seed: int) -> Entry:
         """The best of as many random texts as the budget is for, by what the attacker may see; one for `none`."""
         signal = "scores" if signal == "gradients" else signal
         key = f"random/{victim.name}/{signal}/{size}/{item}/{seed}/{self.budget(victim)}"
