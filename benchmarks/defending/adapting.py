@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from engine.log import Entry, Log
+from engine.log import Log
 from family.measuring import Bench
 from family.victims import Victim
 
@@ -59,29 +59,32 @@ class Adapting:
         victim, bare = self.victim(name, row.queries), self.victim(row.base, row.queries)
         for item in ITEMS:
             texts = ["", self.bench.control(victim, "scores", TOKENS, item, SEED)["text"]]
-            self.ranked(bare, item, "")
+            undefended = [""]
             for attack in row.attacks:
-                undefended = self.bench.attacked(bare, ATTACKS[attack], item, SEED)["text"]
-                self.ranked(bare, item, undefended)
+                undefended.append(self.bench.attacked(bare, ATTACKS[attack], item, SEED)["text"])
                 entry = self.bench.attacked(victim, ATTACKS[attack], item, SEED)
-                texts += [undefended, entry["text"]]
+                texts.append(entry["text"])
                 tell(f"{entry['key']}: {entry['seconds']:.0f} s, {entry['text'][:80]!r}")
-            for text in dict.fromkeys(texts):
-                self.ranked(victim, item, text)
+            self.rank(bare, item, undefended)
+            self.rank(victim, item, [*texts, *undefended])
 
-    def ranked(self, victim: Victim, item: str, text: str) -> Entry:
-        """Ranks of a listing with a text on the held-out requests; None where it is not listed."""
-        key = ranks_key(victim.name, item, text)
-        if key in self.log:
-            return self.log.entries[key]
-        edit = victim.target(item).edit(text) if text else ()
-        answers = victim.stack.run(
-            [
-                Call(victim.catalog.request(request), Situation(request, 1), edit, item)
-                for request in victim.test
-            ]
-        )
-        return self.log.add(key, ranks=[answer.slate.rank_of(item) for answer in answers])
+    def rank(self, victim: Victim, item: str, texts: Sequence[str]) -> None:
+        """Ranks of a listing with each text on the held-out requests; None where it is not listed.
+
+        All at once: what is asked about rivals is mostly the same, and is asked once.
+        """
+        missing = [
+            text for text in dict.fromkeys(texts) if ranks_key(victim.name, item, text) not in self.log
+        ]
+        calls = [
+            Call(victim.catalog.request(request), Situation(request, 1), victim.target(item).edit(text), item)
+            for text in missing
+            for request in victim.test
+        ]
+        ranks = [answer.slate.rank_of(item) for answer in victim.stack.run(calls)] if calls else []
+        for number, text in enumerate(missing):
+            mine = ranks[number * len(victim.test) : (number + 1) * len(victim.test)]
+            self.log.add(ranks_key(victim.name, item, text), ranks=mine)
 
 
 def ranks_key(name: str, item: str, text: str) -> str:

@@ -76,7 +76,7 @@ def _effects(tables: Tables) -> list[Section]:
 
 
 def _grid(tables: Tables, rows: Sequence[Mapping[str, Any]], budget: str | None, against: str) -> Figure:
-    cells = {(row["place"].get("attack", ATTACK), _where(row["place"])): row for row in rows}
+    cells = {(row["place"].get("attack", ATTACK), _parts(row["place"])): row for row in rows}
     attacks, stacks = (
         list(dict.fromkeys(one for one, _ in cells)),
         list(dict.fromkeys(one for _, one in cells)),
@@ -84,7 +84,7 @@ def _grid(tables: Tables, rows: Sequence[Mapping[str, Any]], budget: str | None,
     grid = [[_cell(cells.get((attack, stack))) for attack in attacks] for stack in stacks]
     chart = matrix(
         grid,
-        [name(stack, 18) for stack in stacks],
+        ["\n".join(name(part, 19) for part in stack) for stack in stacks],
         [name(attack, 14) for attack in attacks],
         label=f"{tables['measure']} by stack and attack",
         salt=f"cube-{against}-{budget}",
@@ -267,7 +267,11 @@ def _harm(tables: Tables) -> Section:
 
 
 def _where(place: Mapping[str, str]) -> str:
-    return " ".join(place[axis] for axis in ("stack", "defence") if axis in place) or "stack"
+    return " ".join(_parts(place))
+
+
+def _parts(place: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(place[axis] for axis in ("stack", "defence") if axis in place) or ("stack",)
 
 
 def _label(place: Mapping[str, str]) -> str:

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from testbed.catalog import Catalog
 from testbed.cli import main
 from testbed.cube import load_cube, run_cube
+from testbed.cube.report import render
 from testbed.cube.text import lines_of
 from testbed.environment import Environment
 from testbed.errors import ScenarioError, UserError
@@ -268,6 +269,14 @@ def test_the_report_needs_no_script_and_shows_every_part(finished: Path) -> None
     ):
         assert f'<section id="{part}">' in page
     assert page.count("<svg") >= 6
+
+
+def test_long_names_of_a_stack_and_its_defence_are_whole_in_the_matrix(finished: Path) -> None:
+    told = (finished / "tables.json").read_text()
+    told = told.replace('"whole"', '"pointwise-reading"').replace('"reversed"', '"windowed-perplexity"')
+    svg = render(json.loads(told)).partition('<section id="effects-clean">')[2].partition("</svg>")[0]
+    assert ">pointwise-reading<" in svg
+    assert ">windowed-perplexity<" in svg
 
 
 @pytest.mark.parametrize(
