@@ -5,7 +5,7 @@
 Attacks by scores and gradients search a text for four coffee machines through every defence, and without it, for as
 many queries. Control: the best of as much random text as the budget is for, by scores through the defence. Everything
 is ranked behind the defence on requests that were not seen. The same command goes on from the log; --write-docs puts
-the tables into docs/defences.md.
+the tables into docs/defences.md and a picture beside it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 
 from defending.adapting import Adapting
 from defending.held import best_of_all, by_attack
+from defending.plots import draw
 from defending.rows import ADAPTIVE
 from engine.log import Log
 from engine.tables import between
@@ -57,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         written = between(written, title, text) if text and given.write_docs else written
     if given.write_docs:
         PAGE.write_text(written, "utf-8")
+        draw(log, ADAPTIVE, PAGE.parent / "images" / "defences-adaptive.svg")
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -67,7 +69,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--only-tables", action="store_true", help="of what is measured; measure nothing")
     parser.add_argument("--folder", type=Path, default=Path(".bench/adaptive"), help="where the log is")
-    parser.add_argument("--write-docs", action="store_true", help="put the tables into docs/defences.md")
+    parser.add_argument("--write-docs", action="store_true", help="put tables and picture into docs/")
     parser.add_argument("--threads", type=int)
     given = parser.parse_args(argv)
     given.defences = given.defences or list(ADAPTIVE)

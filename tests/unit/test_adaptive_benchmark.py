@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 from defending.adapting import ITEMS, SEED, Adapting, ranks_key
 from defending.held import best_of_all, by_attack, held, interval, said
+from defending.plots import draw
 from defending.rows import ADAPTIVE, ATTACKS, Adaptive
 from engine.log import Log
 
@@ -72,6 +73,14 @@ def test_a_small_run_goes_on_from_its_log(log: Log) -> None:
     table = best_of_all(log, SMALL)
     assert [line.split("|")[1].strip() for line in table.splitlines()[2:]] == list(SMALL)
     assert by_attack(log, SMALL).count("\n") == len(SMALL) + 1
+
+
+def test_the_picture_repeats_byte_for_byte(log: Log, tmp_path: Path) -> None:
+    first, second = tmp_path / "one.svg", tmp_path / "two.svg"
+    assert draw(log, SMALL, first)
+    assert draw(log, SMALL, second)
+    assert first.read_bytes() == second.read_bytes()
+    assert not draw(Log(tmp_path / "none.jsonl"), SMALL, tmp_path / "none.svg")
 
 
 def test_without_a_defence_nothing_is_taken(log: Log) -> None:
