@@ -75,11 +75,8 @@ class SemanticRetriever:
 
     def losses(self, probe: Probe, objective: Objective) -> tuple[np.ndarray, Usage]:
         """Objective over the cosines of all listings of each variant: (len(slates),) float64."""
-        if not probe.slates:
-            return np.zeros(0), Usage()
         variants = [self.scores(probe.context, slate) for slate in probe.slates]
-        rank = probe.slates[0].rank_of(probe.context.target_id or "")
-        return objective_of(variants, rank - 1 if rank else None, objective), Usage()
+        return objective_of(probe, variants, objective), Usage()
 
     def gradient(
         self, context: Context, slate: Slate, target: Target, objective: Objective

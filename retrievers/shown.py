@@ -16,7 +16,7 @@ from testbed.types import Intervention, Listing, Request, Slate
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from testbed.protocols import Objective
+    from testbed.protocols import Objective, Probe
 
 
 CHUNK = 4096
@@ -124,17 +124,35 @@ def loss_at(own: Tensor, column: int, scores: Tensor, objective: Objective) -> T
     return objective(Scores(total=total, length=torch.ones(total.shape[1]), target=column)).sum()
 
 
-def objective_of(variants: Sequence[np.ndarray], column: int | None, objective: Objective) -> np.ndarray:
-    """Objective of each variant's scores (n,), (variants,) float64; inf when the target is not listed."""
+def objective_of(probe: Probe, variants: Sequence[np.ndarray], objective: Objective) -> np.ndarray:
+    """Objective of each variant's scores in the order of its slate, (variants,) float64; inf without the target.
+
+    A defence may have dropped the target from some of the slates: what is alike is computed together.
+    """
     import torch
 
     from testbed.protocols import Scores
 
-    if column is None:
-        return np.full(len(variants), np.inf)
-    total = torch.from_numpy(np.stack(variants).astype(np.float64))
-    target = column
-    if not objective.rivals:
-        total, target = total[:, column : column + 1], 0
-    values = objective(Scores(total=total, length=torch.ones(total.shape[1]), target=target))
-    return np.asarray(values.detach().double().cpu().numpy(), dtype=np.float64)
+    losses = np.full(len(variants), np.inf)
+    alike: dict[tuple[int, int], list[int]] = {}
+    for index, slate in enumerate(probe.slates):
+        column = column_of(slate, probe.context.target_id or "")
+        if column is not None:
+            alike.setdefault((len(variants[index]), column), []).append(index)
+    for (_, column), group in alike.items():
+        total = torch.from_numpy(np.stack([variants[index] for index in group]).astype(np.float64))
+        target = column
+        if not objective.rivals:
+            total, target = total[:, column : column + 1], 0
+        values = objective(Scores(total=total, length=torch.ones(total.shape[1]), target=target))
+        losses[group] = values.detach().double().cpu().numpy()
+    return losses
+
+
+def column_of(slate: Slate, item_id: str) -> int | None:
+    """Where an item stands in a slate, from 0; None where it does not. A whole catalog is not walked."""
+    source = source_of(slate)
+    if source is not None:
+        return source.catalog.rows.get(item_id)
+    rank = slate.rank_of(item_id)
+    return None if rank is None else rank - 1

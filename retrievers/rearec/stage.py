@@ -116,12 +116,10 @@ class SequentialRecommender:
 
     def losses(self, probe: Probe, objective: Objective) -> tuple[np.ndarray, Usage]:
         """Objective over the scores of all listings of each variant: (len(slates),) float64."""
-        if not probe.slates:
-            return np.zeros(0), Usage()
-        rows = self._rows(probe.slates[0])
-        variants = [np.maximum(self.scores(probe.context, slate)[rows], -1e4) for slate in probe.slates]
-        rank = probe.slates[0].rank_of(probe.context.target_id or "")
-        return objective_of(variants, rank - 1 if rank else None, objective), Usage()
+        variants = [
+            np.maximum(self.scores(probe.context, slate)[self._rows(slate)], -1e4) for slate in probe.slates
+        ]
+        return objective_of(probe, variants, objective), Usage()
 
     def scores(self, context: Context, slate: Slate) -> np.ndarray:
         """Scores of all items of the catalog as the slate shows them: (n,) float64, rounded; −inf for unknown ones.
@@ -230,5 +228,7 @@ class SequentialRecommender:
         return [row for row in found if self.known[row]]
 
     def _rows(self, slate: Slate) -> np.ndarray:
+        if source_of(slate) is not None:
+            return np.arange(len(slate))
         rows = self.documents.catalog.rows
         return np.array([rows[item_id] for item_id in slate.ids], dtype=np.int64)

@@ -128,10 +128,8 @@ class GenerativeRetriever:
         if not probe.slates:
             return np.zeros(0), Usage()
         scores = self._scored([(probe.context, (slate,)) for slate in probe.slates])
-        rows = self._rows(probe.slates[0])
-        variants = [found[rows] for found in scores]
-        rank = probe.slates[0].rank_of(probe.context.target_id or "")
-        return objective_of(variants, rank - 1 if rank else None, objective), Usage()
+        variants = [found[self._rows(slate)] for found, slate in zip(scores, probe.slates, strict=True)]
+        return objective_of(probe, variants, objective), Usage()
 
     def sought(self, calls: Sequence[tuple[Context, Slate]], target: Target) -> tuple[list[Sought], Usage]:
         """N-grams that are generated for each request, or would be if a listing held them, as text."""
@@ -256,5 +254,7 @@ class GenerativeRetriever:
         return replace(self, index=index, state=state, intervention=intervention)
 
     def _rows(self, slate: Slate) -> np.ndarray:
+        if source_of(slate) is not None:
+            return np.arange(len(slate))
         rows = self.corpus.catalog.rows
         return np.array([rows[item_id] for item_id in slate.ids], dtype=np.int64)

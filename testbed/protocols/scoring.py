@@ -56,7 +56,8 @@ class Objective(Protocol):
 class Probe:
     """One question to a scorable stage: the slate as it would be with each of several edits to one listing.
 
-    `slates` differ only in the target's listing; `context` and presentation order are shared.
+    `slates` differ only in the target's listing, which a defence may have dropped from some; `context` and presentation
+    order are shared.
     """
 
     context: Context

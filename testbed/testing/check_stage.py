@@ -123,7 +123,7 @@ def _check_attackable(subject: Subject, context: Context, data: st.DataObject, o
     without = Slate(tuple(listing for listing in catalog.source() if listing.item_id != target.item_id))
     variants = [catalog.source(target.edit(text)) for text in written]
     attackable.scores_variants(subject, context, variants, objective)
-    attackable.scores_variants(subject, context, [without], objective)
+    attackable.scores_variants(subject, context, [without, *variants, without], objective)
     attackable.scores_variants(subject, context, [], objective)
     attackable.surface_is_honest(subject, target, written)
     attackable.proposes_texts_that_stand(subject, context, target, written, context.seed)

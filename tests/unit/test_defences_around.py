@@ -322,6 +322,18 @@ def test_searches_find_their_way_past_a_detector() -> None:
         assert min(found) < 500
 
 
+@pytest.mark.filterwarnings("ignore:Schema")
+def test_what_passes_a_detector_is_scored_beside_what_does_not() -> None:
+    options = {"calibration": (Plenty(count=60),), "own": False, "fpr": 0.05}
+    stage = built(Schema.model_validate({**options, "over": BM25(k=3)}))
+    catalog, texts = toy_catalog(), ("@#{}|~@ a@b@c}", "a cheap one", "@#{}|~@", "for an office")
+    slates = [catalog.source(TARGET.edit(text)) for text in texts]
+    found, _ = stage.losses(Probe(context(), slates), ToyObjective())
+    alone = [stage.losses(Probe(context(), [slate]), ToyObjective())[0][0] for slate in slates]
+    assert found.tolist() == alone
+    assert (found > 500).tolist() == [True, False, True, False]
+
+
 def test_what_a_defended_retriever_keeps_is_the_pool() -> None:
     guarded = {"use": "summarise", "over": {"use": "schema", "over": {"use": "bm25", "k": 3}}}
     scenario = from_mapping(
