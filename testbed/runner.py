@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from testbed.errors import StopRun
+from testbed.on_processes import Processes
 from testbed.plan import AttackTrial, EvaluationTrial, Trial
 from testbed.records import AttackRecord, Record
 from testbed.resume import failures, forget_failed, is_complete, put_in_order, refuse_another, refuse_changes
 from testbed.store import RunDirectory
-from testbed.workers import Done, Executor, Tell, perform_all
+from testbed.workers import Done, Executor, Tell, Workers, perform_all
 from testbed.world import World, build
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ def run(
     retry_failed: bool = False,
     argv: Sequence[str] = (),
     events: Events | None = None,
+    processes: Processes | None = None,
 ) -> Summary:
     """Run what is not there yet and return the directory.
 
@@ -56,6 +59,7 @@ def run(
     of the `executor` (processes, or Ray), each with its own copy of the models; the records are the same whatever
     their number and place. `restart` forgets
     what is there, `retry_failed` only what ended in an error; with an attack all that was measured of its target.
+    `processes`: those of an earlier run, which take less time than new ones.
     """
     directory = RunDirectory(where)
     with directory.locked():
@@ -72,7 +76,9 @@ def run(
             if is_complete(scenario, limit, records):
                 return Summary(directory, failures(records))
         text = scenario_text if scenario_text is not None else scenario.to_yaml()
-        return _run(scenario, directory, before, text, (jobs, executor), limit, argv, events or Events())
+        with nullcontext(processes) if processes is not None else Processes(jobs) as kept:
+            workers = Workers(jobs, executor, kept)
+            return _run(scenario, directory, before, text, workers, limit, argv, events or Events())
 
 
 def _run(
@@ -80,7 +86,7 @@ def _run(
     directory: RunDirectory,
     before: Mapping[str, Any] | None,
     scenario_text: str,
-    workers: tuple[int, Executor],
+    workers: Workers,
     limit: int | None,
     argv: Sequence[str],
     events: Events,
@@ -109,7 +115,7 @@ def _run(
 
 
 def _work(
-    world: World, directory: RunDirectory, workers: tuple[int, Executor], limit: int | None, events: Events
+    world: World, directory: RunDirectory, workers: Workers, limit: int | None, events: Events
 ) -> list[Record]:
     """Do what is missing, attacks before what is measured of them; all records, old and new."""
     records: list[Record] = list(directory.recover())
@@ -120,7 +126,7 @@ def _work(
     for kind in (AttackTrial, EvaluationTrial):
         found = {record.key: record for record in records if isinstance(record, AttackRecord)}
         chosen = [trial for trial in todo if isinstance(trial, kind)]
-        for done in perform_all(world, chosen, found, workers[0], limit, events.step, workers[1]):
+        for done in perform_all(world, chosen, found, workers, limit, events.step):
             fresh = [record for record in done.records if record.key not in known]
             if done.trace and isinstance(done.trial, AttackTrial):
                 directory.write_trace(

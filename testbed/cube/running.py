@@ -59,6 +59,7 @@ def run_cube(
     another cube.
     """
     from testbed import runner
+    from testbed.on_processes import Processes
     from testbed.tables import write_tables
 
     if is_cube_run(out) and read_cube(out)["hash"] != cube.hash:
@@ -67,22 +68,24 @@ def run_cube(
     write_json(out / CUBE, cube.as_json())
     write_text(out / "cube.yaml", text)
     failed: list[str] = []
-    for number, cell in enumerate(cube.cells):
-        where = out / "cells" / cell.folder
-        summary = runner.run(
-            cell.scenario,
-            where,
-            jobs=jobs,
-            executor=executor,
-            limit=limit,
-            restart=restart,
-            retry_failed=retry_failed,
-            argv=argv,
-            events=events(cell, number) if events else None,
-        )
-        if not _is_derived(where):
-            write_tables(where)
-        failed += [f"{cell.folder}: {key}" for key in summary.failed]
+    with Processes(jobs) as processes:
+        for number, cell in enumerate(cube.cells):
+            where = out / "cells" / cell.folder
+            summary = runner.run(
+                cell.scenario,
+                where,
+                jobs=jobs,
+                executor=executor,
+                limit=limit,
+                restart=restart,
+                retry_failed=retry_failed,
+                argv=argv,
+                events=events(cell, number) if events else None,
+                processes=processes,
+            )
+            if not _is_derived(where):
+                write_tables(where)
+            failed += [f"{cell.folder}: {key}" for key in summary.failed]
     return CubeResult(out, derive_cube(out), tuple(failed))
 
 
