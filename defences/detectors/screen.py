@@ -53,7 +53,8 @@ class Screen:
         found = []
         for listing, one in zip(listings, said, strict=True):
             limit = self.calibration.of(listing.item_id)
-            found.append(Verdict(one.score, limit, one.score > limit, one.note))
+            hider = self.calibration.hider(listing.item_id, one.score)
+            found.append(Verdict(one.score, limit, one.score > limit, one.note, hider))
         return found
 
     def losses(self, probe: Probe, objective: Objective) -> tuple[np.ndarray, Usage]:
