@@ -119,7 +119,8 @@ class Screen:
         fresh = list(dict.fromkeys(key for key in keys if key not in self.known and key not in kept))
         if fresh:
             read = self.reader([dict(key) for key in fresh])
-            sound(type(self.options).__name__, (one.score for one in read))
+            whose = {key: listing.item_id for key, listing in zip(keys, listings, strict=True)}
+            sound(type(self.options).__name__, (one.score for one in read), (whose[key] for key in fresh))
             kept.update(zip(fresh, read, strict=True))
         said = [self.known[key] if key in self.known else kept[key] for key in keys]
         return said, Usage(
