@@ -83,7 +83,7 @@ def parse(text: str) -> Gate:
         try:
             measure = parse_measure(measure).name
         except UserError as error:
-            raise UserError(f"gate {shown(text)}: {error}") from None
+            raise UserError(f"gate {shown(text)}: {_bound(measure) or error}") from None
     try:
         number = float(found["number"])
     except ValueError:
@@ -100,6 +100,18 @@ def parse(text: str) -> Gate:
         arm=found["arm"],
         against=found["against"],
     )
+
+
+def _bound(measure: str) -> str:
+    """What to say of a measure with a bound that there is none of; '' of anything else."""
+    known, _, bound = measure.rpartition(".")
+    try:
+        parse_measure(known)
+    except UserError:
+        return ""
+    close = nearest(bound, ("low", "high"))
+    hint = f"did you mean {f'{known}.{close}'!r}?" if close else f"there are {known}.low and {known}.high"
+    return f"unknown bound {shown(bound)}; {hint}"
 
 
 def refuse_unknown(gate: Gate, scenario: Scenario) -> None:

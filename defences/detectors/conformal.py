@@ -64,6 +64,19 @@ class Calibration:
             return self._everyone
         return self._combined({**self.groups, self.own: Group((), group.without(item_id))})
 
+    @cached_property
+    def abroad(self) -> float:
+        """The threshold without the scores of `own`."""
+        return self._combined({name: group for name, group in self.groups.items() if name != self.own})
+
+    def hider(self, item_id: str, score: float) -> str:
+        """Whose score it is that keeps a listing from being flagged that passes `abroad`; '' where none does."""
+        group = self.groups.get(self.own)
+        if group is None or score <= self.abroad or score > (limit := self.of(item_id)):
+            return ""
+        pairs = zip(group.owners, group.scores, strict=True)
+        return next((owner for owner, found in pairs if found == limit and owner != item_id), "")
+
     @property
     def enough(self) -> bool:
         """Whether some group is large enough for the rate."""

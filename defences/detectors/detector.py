@@ -89,7 +89,8 @@ class Detector(Around):
             kept = [one for one in listings if name == OWN or not (self.fits and fitted(one))]
             read = [self.seen(one.fields) for one in kept]
             said = scored(reader if name == OWN else self.abroad(reader), read, env.cache)
-            sound(type(self).__name__, (one.score for one in said))
+            where = "" if name == OWN else " of a calibration catalog"
+            sound(type(self).__name__, (one.score for one in said), (one.owner for one in kept), where)
             groups[name] = Group(tuple(one.owner for one in kept), tuple(one.score for one in said))
             known |= {tuple(fields.items()): one for fields, one in zip(read, said, strict=True)}
         if not self.own:  # read once all the same, though they calibrate nothing

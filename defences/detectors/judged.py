@@ -74,7 +74,7 @@ class Judge(Wrapper):
 
         from defences.detectors.conformal import needed, threshold
         from defences.detectors.honest import made_up
-        from defences.detectors.suspicion import kept, sound
+        from defences.detectors.suspicion import kept
 
         scores: list[float] = []
         for plugin in (made_up(),) if self.calibration is None else self.calibration:
@@ -83,7 +83,6 @@ class Judge(Wrapper):
             options = as_json(self, without=("action", "fpr", "calibration"))
             key = json.dumps([options, catalog.fingerprint, getattr(model, "fingerprint", "")])
             scores += kept(key, env.cache, partial(self._honest, catalog, env))
-        sound(type(self).__name__, scores)
         limit = threshold(scores, self.fpr)
         if math.isinf(limit):
             warnings.warn(
@@ -95,6 +94,8 @@ class Judge(Wrapper):
         return limit, max(limit - float(np.median(scores)), 0.1)
 
     def _honest(self, catalog: Catalog, env: Environment) -> list[float]:
+        from defences.detectors.suspicion import sound
+
         stage, aid = self.over.build(catalog, env), self.helper(catalog, env)
         scores: list[float] = []
         for request in catalog.requests[: self.requests]:
@@ -102,6 +103,7 @@ class Judge(Wrapper):
             slate = catalog.source((), request)
             answer = stage(context, slate)
             found, _ = self.suspicion(stage, aid, context, slate, answer, answer.ids)
+            sound(type(self).__name__, found.values(), found, " of a calibration catalog")
             scores += found.values()
         return scores
 

@@ -53,7 +53,8 @@ class Screen:
         found = []
         for listing, one in zip(listings, said, strict=True):
             limit = self.calibration.of(listing.item_id)
-            found.append(Verdict(one.score, limit, one.score > limit, one.note))
+            hider = self.calibration.hider(listing.item_id, one.score)
+            found.append(Verdict(one.score, limit, one.score > limit, one.note, hider))
         return found
 
     def losses(self, probe: Probe, objective: Objective) -> tuple[np.ndarray, Usage]:
@@ -118,7 +119,8 @@ class Screen:
         fresh = list(dict.fromkeys(key for key in keys if key not in self.known and key not in kept))
         if fresh:
             read = self.reader([dict(key) for key in fresh])
-            sound(type(self.options).__name__, (one.score for one in read))
+            whose = {key: listing.item_id for key, listing in zip(keys, listings, strict=True)}
+            sound(type(self.options).__name__, (one.score for one in read), (whose[key] for key in fresh))
             kept.update(zip(fresh, read, strict=True))
         said = [self.known[key] if key in self.known else kept[key] for key in keys]
         return said, Usage(

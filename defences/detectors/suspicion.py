@@ -74,10 +74,11 @@ class Rule:
             raise UserError(f"{name} returned {shown(said)} for a listing: {WANTED}") from None
 
 
-def sound(name: str, scores: Iterable[float]) -> None:
-    """UserError, by the name of the detector, where a score is not a number."""
-    if any(map(math.isnan, scores)):
-        raise UserError(f"{name} gave a listing the score nan: {WANTED}")
+def sound(name: str, scores: Iterable[float], items: Iterable[str], where: str = "") -> None:
+    """UserError that names detector and item where a score is not a number. `where`: of which catalog the item is."""
+    for score, item in zip(scores, items, strict=True):
+        if math.isnan(score):
+            raise UserError(f"{name} gave the listing {shown(item)}{where} the score nan: {WANTED}")
 
 
 def scored(reader: Reader, listings: Sequence[Fields], cache: Path) -> list[Suspicion]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from testbed.audit.findings import MASKED, Finding, finite
+from testbed.audit.findings import MASKED, Finding, Hidden, finite
 from testbed.audit.masking import FieldEffect, as_they_are, draw, field_effects
 from testbed.catalog import Catalog, SourceListings
 from testbed.errors import UserError, hinted, listed, shown
@@ -45,7 +45,7 @@ class ListingAudit:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """The listings of a catalog, in its order."""
+    """The listings of a catalog, in its order. `uses`: detector → its name in a scenario, where that is another."""
 
     catalog: Catalog
     stages: tuple[str, ...]
@@ -53,11 +53,24 @@ class Audit:
     limits: Limits
     requests: int
     listings: tuple[ListingAudit, ...]
+    uses: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """Every finding, listing by listing."""
         return tuple(finding for one in self.listings for finding in one.findings)
+
+    @property
+    def hidden(self) -> tuple[Hidden, ...]:
+        """Per detector the listings that are not flagged because of another one of the catalog, if there are any."""
+        found = []
+        for name in self.detectors:
+            judged = [(one.item, one.verdicts[name]) for one in self.listings]
+            own = {item: verdict for item, verdict in judged if verdict.hidden_by and not verdict.flagged}
+            if own:
+                by = {verdict.hidden_by: verdict.threshold for verdict in own.values()}
+                found.append(Hidden(name, self.uses.get(name, name), tuple(own), by))
+        return tuple(found)
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON values (docs/schemas.md)."""
@@ -74,6 +87,7 @@ class Audit:
             "requests": self.requests,
             "orders": self.limits.orders,
             "findings": len(self.findings),
+            "warnings": [one.as_json() for one in self.hidden],
             "listings": [self._listing(one) for one in self.listings],
         }
 
@@ -103,6 +117,7 @@ def audit(
     limits: Limits = Limits(),
     *,
     items: Iterable[str] | None = None,
+    uses: Mapping[str, str] = {},
     progress: Progress = lambda done, total: None,
 ) -> Audit:
     """Look at every listing of the stack's catalog (or some of them).
@@ -134,7 +149,7 @@ def audit(
         found.append(ListingAudit(item, catalog.name_of(item), judged, effects, findings))
         progress(number + 1, len(chosen))
     stages = tuple(node.name for node in ranking.nodes) if ranking else ()
-    return Audit(catalog, stages, tuple(detectors), limits, len(requests), tuple(found))
+    return Audit(catalog, stages, tuple(detectors), limits, len(requests), tuple(found), uses)
 
 
 def _chosen(catalog: Catalog, items: Iterable[str] | None) -> Sequence[str]:
@@ -164,7 +179,7 @@ def _verdicts(
 
 def _judged_by(verdict: Verdict, threshold: float) -> Verdict:
     """The same score, judged by another threshold."""
-    return verdict._replace(threshold=threshold, flagged=verdict.score > threshold)
+    return verdict._replace(threshold=threshold, flagged=verdict.score > threshold, hidden_by="")
 
 
 def _flagged(item: str, verdicts: Mapping[str, Verdict]) -> list[Finding]:

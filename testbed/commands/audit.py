@@ -91,7 +91,10 @@ def command(
     if requests is not None:
         _say_fewer(requests, ranked)
     with _bar(subject.scenario.name) as progress:
-        found = audit(ranked, detectors, limits, items=items or None, progress=progress)
+        uses = {one.name: one.use for one in (*subject.scenario.stack, *subject.detectors)}
+        found = audit(ranked, detectors, limits, items=items or None, uses=uses, progress=progress)
+    for one in found.hidden:
+        click.echo(f"warning: {visible(one.message)}", err=True)
     if as_json:
         print_json(found.as_json())
     else:
@@ -166,4 +169,6 @@ def _tell(found: Audit) -> None:
     asked = (
         f"{found.requests} requests, {found.limits.orders} orders each" if found.stages else "nothing ranked"
     )
-    click.echo(f"{len(suspicious)} of {len(found.listings)} listings look manipulated ({asked})")
+    hidden = [f"{len(one.items)} only because of others to {visible(one.detector)}" for one in found.hidden]
+    told = f"; not flagged: {', '.join(hidden)}, see the warning" if hidden else ""
+    click.echo(f"{len(suspicious)} of {len(found.listings)} listings look manipulated ({asked}){told}")

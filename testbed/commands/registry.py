@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from testbed.frozen import Effect
     from testbed.runner import Events
 
-CHANGED, FAILED = 3, 1
+CHANGED, EDITED, FAILED = 3, 2, 1
 
 
 @click.group("registry")
@@ -71,8 +71,9 @@ def verify_texts(
 ) -> None:
     """Measure the texts of FOLDER again and compare with what they did.
 
-    Exit code 3 when one no longer works, or works again that did not; 1 when one could not be measured. --set changes
-    every scenario, for instance to try the texts on another model or through a defence.
+    Exit code 3 when one no longer works, or works again that did not; 1 when one could not be measured; 2 when one was
+    edited after it was frozen. --set changes every scenario, for instance to try the texts on another model or through
+    a defence.
     """
     from testbed.commands.progress import watching
     from testbed.errors import UserError, hinted
@@ -110,6 +111,8 @@ def verify_texts(
                 f"{one.entry.id}  {visible(one.entry.target)}, seed {one.entry.seed}: {one.answer}: {told}"
             )
         click.echo(f"{len(changed)} of {len(found)} texts changed")
+    if any(one.entry.edited for one in found):
+        raise SystemExit(EDITED)
     raise SystemExit(CHANGED if changed else FAILED if failed else 0)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
-from testbed.cube.text import OWN, lines_of
+from testbed.cube.text import OWN, dagger, daggers, failures, lines_of
 from testbed.report.build import POLICY, environment
 from testbed.report.charts.lines import DASHES, Line, lines
 from testbed.report.charts.matrix import Cell, matrix
@@ -30,6 +30,9 @@ def render(tables: Tables) -> str:
     files = resources.files("testbed.report")
     texts = [(files / file).read_text(encoding="utf-8") for file in ("macros.html.jinja", "cube.html.jinja")]
     finished = sum(cell["state"] == "finished" for cell in tables["cells"])
+    lead = [f"{finished} of {len(tables['cells'])} cells are finished."]
+    if lost := failures(tables):
+        lead.append(f"{lost[0].upper()}{lost[1:]}.")
     return (
         environment()
         .from_string("".join(texts))
@@ -37,7 +40,7 @@ def render(tables: Tables) -> str:
             policy=POLICY,
             style=(files / "style.css").read_text(encoding="utf-8"),
             title=str(tables["cube"]["name"]),
-            lead=f"{finished} of {len(tables['cells'])} cells are finished. Each is a run of its own in cells/.",
+            lead=" ".join([*lead, "Each is a run of its own in cells/."]),
             sections=sections,
             numbers="\n".join(lines_of(tables)),
         )
@@ -67,7 +70,8 @@ def _effects(tables: Tables) -> list[Section]:
         )
         head = ["cell", f"{measure} [95 %]", "p", "least p possible", "p, Holm", "pairs"]
         body = [
-            [_label(row["place"]), with_interval(row, "points"), probability(row["p"]), probability(row["p_min"]),
+            [_label(row["place"]), with_interval(row, "points") + dagger(tables, row["place"]),
+             probability(row["p"]), probability(row["p_min"]),
              probability(row["p_holm"]), number(row["n"], "count")]
             for row in rows
         ]  # fmt: skip
@@ -81,7 +85,7 @@ def _grid(tables: Tables, rows: Sequence[Mapping[str, Any]], budget: str | None,
         list(dict.fromkeys(one for one, _ in cells)),
         list(dict.fromkeys(one for _, one in cells)),
     )
-    grid = [[_cell(cells.get((attack, stack))) for attack in attacks] for stack in stacks]
+    grid = [[_cell(tables, cells.get((attack, stack))) for attack in attacks] for stack in stacks]
     chart = matrix(
         grid,
         ["\n".join(name(part, 19) for part in stack) for stack in stacks],
@@ -89,15 +93,16 @@ def _grid(tables: Tables, rows: Sequence[Mapping[str, Any]], budget: str | None,
         label=f"{tables['measure']} by stack and attack",
         salt=f"cube-{against}-{budget}",
     )
-    return Figure(chart, f"{budget} {tables['cube']['unit']}" if budget is not None else "")
+    amount = [f"{budget} {tables['cube']['unit']}"] if budget is not None else []
+    return Figure(chart, "; ".join([*amount, *daggers(tables, rows)]))
 
 
-def _cell(row: Mapping[str, Any] | None) -> Cell:
+def _cell(tables: Tables, row: Mapping[str, Any] | None) -> Cell:
     if row is None:
         return Cell(None, "", "")
     estimate, _, bounds = with_interval(row, "points").partition(" ")
     mark = "*" if row["p_holm"] is not None and row["p_holm"] < 0.05 else ""
-    return Cell(float(row["estimate"]), estimate + mark, bounds)
+    return Cell(float(row["estimate"]), estimate + mark + dagger(tables, row["place"]), bounds)
 
 
 def _curves(tables: Tables) -> list[Section]:
@@ -209,7 +214,7 @@ def _defences(tables: Tables) -> list[Section]:
     rows = [
         [_label(row["place"]), row["measure"] + ("" if row.get("arm") == ATTACK else ", clean"),
          number(row.get("base_value")), number(row.get("run_value")),
-         row["note"] or with_interval(row, "value", sign=True)]
+         "; ".join(filter(None, (with_interval(row, "value", sign=True) if "estimate" in row else "", row["note"])))]
         for row in tables["defences"]
     ]  # fmt: skip
     base = tables["defences"][0]["against"]
@@ -230,7 +235,7 @@ def _transfer(tables: Tables) -> list[Section]:
     found = {(_label(row["place"]), row["victim"]): row for row in tables["transfer"]}
     sources, victims = dict.fromkeys(one for one, _ in found), list(dict.fromkeys(one for _, one in found))
     rows = [
-        [source, *(with_interval(found.get((source, victim)), "points") for victim in victims)]
+        [source, *(_travelled(tables, found.get((source, victim))) for victim in victims)]
         for source in sources
     ]
     lead = (
@@ -239,6 +244,10 @@ def _transfer(tables: Tables) -> list[Section]:
     )
     heads = [OWN if victim == STACK else victim for victim in victims]
     return [Section("transfer", "Transfer", lead, tables=[Table(["texts of", *heads], rows, folded=False)])]
+
+
+def _travelled(tables: Tables, row: Mapping[str, Any] | None) -> str:
+    return with_interval(row, "points") + (dagger(tables, row["place"]) if row else "")
 
 
 def _harm(tables: Tables) -> Section:

@@ -37,6 +37,7 @@ def cube_tables(
         for cell in cube["cells"]
         if _state(path / cell["run"]) == "finished"
     ]
+    searched = {run.relative_to(path).as_posix(): _searches(one) for _, run, one in cells}
     main = next((str(one["verdict"]["measure"]) for _, _, one in cells), DEFAULT_PRIMARY)
     known = _known(cells)
     asked = [_asked(name, known, len(cells)) for name in measures]
@@ -48,7 +49,12 @@ def cube_tables(
         "measure": measure,
         "measures": list(told),
         "cells": [
-            {"place": cell["place"], "run": cell["run"], "state": _state(path / cell["run"])}
+            {
+                "place": cell["place"],
+                "run": cell["run"],
+                "state": _state(path / cell["run"]),
+                **searched.get(cell["run"], {"searches": None, "failed": None}),
+            }
             for cell in cube["cells"]
         ],
         "effects": list(_corrected(list(_effects(cells, told)), told)),
@@ -74,6 +80,12 @@ def _known(cells: Cells) -> list[str]:
             if (row["arm"], row["against"], row["section"] == SECTION) == (ATTACK, CLEAN, False)
         )
     )
+
+
+def _searches(tables: Mapping[str, Any]) -> dict[str, int]:
+    """How many searches a cell made, and how many of them failed: their seeds are in no estimate."""
+    statuses = [one["status"] for one in tables["examples"]]
+    return {"searches": len(statuses), "failed": statuses.count("error")}
 
 
 def _asked(name: str, known: Sequence[str], finished: int) -> str:
@@ -145,30 +157,34 @@ def _defences(cube: Mapping[str, Any], cells: Cells, measure: str) -> Iterator[d
     Paired by situation; the texts are those that were searched through each of the two.
     """
     levels = cube["axes"].get("defence", [])
-    runs = {tuple(place.items()): path for place, path, _ in cells}
-    for place, path, _ in cells:
+    runs = {tuple(place.items()): (path, tables) for place, path, tables in cells}
+    for place, path, tables in cells:
         if place.get("defence") in (None, levels[0]):
             continue
         base = runs.get(tuple({**place, "defence": levels[0]}.items()))
         if base is None:
             continue
+        about = {"place": place, "against": levels[0]}
         try:
-            found = compare([base, path], measures=[measure, QUALITY])
+            found = compare([base[0], path], measures=[measure, QUALITY])
         except UserError as fault:
-            yield {"place": place, "against": levels[0], "measure": measure, "note": str(fault)}
+            yield {**about, "measure": measure, "arm": ATTACK, "note": str(fault)}
             continue
+        failed = _searches(base[1])["failed"] or _searches(tables)["failed"]
         for name, arm, against in ((measure, ATTACK, CLEAN), (QUALITY, CLEAN, None)):
-            for row in found["rows"]:
-                if (row["measure"], row["arm"], row["against"], row["target"]) == (name, arm, against, ALL):
-                    kept = {key: row[key] for key in (*FIELDS, "base_value", "run_value")}
-                    yield {
-                        "place": place,
-                        "against": levels[0],
-                        "measure": name,
-                        "arm": arm,
-                        **kept,
-                        "note": "",
-                    }
+            wanted = (name, arm, against, ALL)
+            rows = [
+                row
+                for row in found["rows"]
+                if (row["measure"], row["arm"], row["against"], row["target"]) == wanted
+            ]
+            lost = failed and arm == ATTACK
+            for row in rows:
+                kept = {key: row[key] for key in (*FIELDS, "base_value", "run_value")}
+                note = f"over the searches that both have ({row['blocks']})" if lost else ""
+                yield {**about, "measure": name, "arm": arm, **kept, "note": note}
+            if lost and not rows:
+                yield {**about, "measure": name, "arm": arm, "note": "no search that both have"}
 
 
 def _transfer(cells: Cells, measure: str) -> Iterator[dict[str, Any]]:

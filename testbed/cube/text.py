@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from testbed.errors import visible
+from testbed.errors import listed, visible
 from testbed.tables.run import ATTACK, CLEAN
 from testbed.types import STACK
 
@@ -20,6 +20,9 @@ def lines_of(tables: Mapping[str, Any]) -> Iterator[str]:
     finished = sum(cell["state"] == "finished" for cell in tables["cells"])
     if finished < len(tables["cells"]):
         yield f"partial: {finished} of {len(tables['cells'])} cells are finished; the others are left out"
+        yield ""
+    if told := failures(tables):
+        yield told
         yield ""
     for name in tables["measures"]:
         for budget in axes.get("budget", [None]):
@@ -36,12 +39,38 @@ def lines_of(tables: Mapping[str, Any]) -> Iterator[str]:
         yield f"{measure} of texts found in one cell on other stacks"
         for row in tables["transfer"]:
             victim = OWN if row["victim"] == STACK else visible(row["victim"])
-            yield f"  {_place(row['place']):<44} on {victim:<20} {_number(row)}"
+            yield f"  {_place(row['place']):<44} on {victim:<20} {_number(row)}{dagger(tables, row['place'])}"
         yield ""
     yield "quality of clean rankings, and the largest effect of any attack"
     for row in tables["quality"]:
         name = " ".join(part for part in (row["stack"], row["defence"]) if part) or "stack"
         yield f"  {visible(name):<34} {_number(row['quality'])}   {_number(row['worst'])} ({visible(row['attack'])})"
+
+
+def failures(tables: Mapping[str, Any]) -> str:
+    """The cells in which searches failed, in one sentence; '' where there is none."""
+    found = [f"{_place(cell['place'])} ({cell['failed']} of {cell['searches']})" for cell in _failed(tables)]
+    return f"searches failed in {listed(found, 20)}; no estimate has them" if found else ""
+
+
+def dagger(tables: Mapping[str, Any], place: Mapping[str, str]) -> str:
+    """The mark of a cell in which searches failed."""
+    return "†" if any(cell["place"] == place for cell in _failed(tables)) else ""
+
+
+def daggers(tables: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the mark says of each of these cells that has it."""
+    places = [row["place"] for row in rows]
+    return [
+        f"† {_place(cell['place'])}: {cell['failed']} of {cell['searches']} searches failed; "
+        "the effect is that of the others"
+        for cell in _failed(tables)
+        if cell["place"] in places
+    ]
+
+
+def _failed(tables: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [cell for cell in tables["cells"] if cell["failed"]]
 
 
 def _contrasts(tables: Mapping[str, Any]) -> list[str]:
@@ -72,8 +101,9 @@ def _matrix(
     yield " " * left + "".join(f"{visible(one)[: WIDE - 2]:<{WIDE}}" for one in columns).rstrip()
     for attack in attacks:
         cells = [found.get((attack, column)) for column in columns]
-        told = [f"{_number(row)}{_mark(row)}" for row in cells]
+        told = [f"{_number(row)}{_mark(row)}{dagger(tables, row['place']) if row else ''}" for row in cells]
         yield f"{visible(attack):<{left}}" + "".join(f"{text:<{WIDE}}" for text in told).rstrip()
+    yield from daggers(tables, rows)
     yield ""
 
 

@@ -60,6 +60,11 @@ class Entry:
         whole = json.dumps([scenario, target, seed, text, [dataclasses.astuple(edit) for edit in history]])
         return hashlib.blake2b(whole.encode(), digest_size=8).hexdigest()
 
+    @property
+    def edited(self) -> bool:
+        """Whether the id is not that of what is measured: somebody has changed the line."""
+        return self.id != self.id_of(self.scenario, self.target, self.seed, self.text, self.history)
+
     def to_line(self) -> str:
         """One line of JSON, ASCII, without its newline."""
         return json.dumps({"schema": 1, **dataclasses.asdict(self)}, ensure_ascii=True, allow_nan=False)

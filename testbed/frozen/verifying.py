@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from testbed.scenario import Scenario
 
 Answer = Literal["still works", "no longer works", "works again", "still does not work", "error"]
+EDITED = "its id does not match its text: edited after it was frozen"
 CHANGED = ("no longer works", "works again")
 
 
@@ -61,11 +63,11 @@ def verify(
     """Measure entries of a registry folder again, in run directories below `out` that can be gone on with.
 
     `overrides`: changes to every scenario, for instance another model. `events`: told the name of a run. A scenario
-    that cannot be run makes its entries errors; the others are measured all the same. UserError for overrides that are
-    wrong in every scenario.
+    that cannot be run makes its entries errors, and an entry that was edited is one; the others are measured all the
+    same. UserError for overrides that are wrong in every scenario.
     """
     groups: dict[tuple[str, str, int], list[Entry]] = {}
-    for entry in entries:
+    for entry in (one for one in entries if not one.edited):
         groups.setdefault((entry.scenario, entry.folder, entry.seed), []).append(entry)
     scenarios: list[Scenario | UserError] = []
     for (scenario, base, seed), texts in groups.items():
@@ -76,7 +78,7 @@ def verify(
             scenarios.append(fault)
     if scenarios and isinstance(wrong := scenarios[0], UserError) and all(map(_of_an_override, scenarios)):
         raise wrong
-    found: dict[str, Verified] = {}
+    found = {entry.id: Verified(entry, None, "error", (EDITED,)) for entry in entries if entry.edited}
     for texts, made in zip(groups.values(), scenarios, strict=True):
         try:
             if isinstance(made, UserError):
@@ -133,7 +135,8 @@ def _measured(
 ) -> list[Verified]:
     from testbed import runner
 
-    where = RunDirectory(out / f"{scenario.name}-{scenario.hash[:6]}")
+    ids = hashlib.blake2b(" ".join(entry.id for entry in texts).encode(), digest_size=3).hexdigest()
+    where = RunDirectory(out / f"{scenario.name}-{scenario.hash[:6]}-{ids}")
     records = [_record(entry) for entry in texts]
     if not where.exists:
         where.prepare(scenario.to_yaml())

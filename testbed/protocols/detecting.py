@@ -9,12 +9,17 @@ from testbed.types import Listing
 
 
 class Verdict(NamedTuple):
-    """What a detector says of one listing: a higher score is more suspicious. `note`: why, in words."""
+    """What a detector says of one listing: a higher score is more suspicious. `note`: why, in words.
+
+    `hidden_by`: the item whose listing scores `threshold`, where this one would be flagged if the catalog's own
+    listings had no part in it; '' where it makes no difference.
+    """
 
     score: float
     threshold: float
     flagged: bool
     note: str = ""
+    hidden_by: str = ""
 
 
 @runtime_checkable

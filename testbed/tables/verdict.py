@@ -109,9 +109,16 @@ def unstarted(attacks: Sequence[AttackRecord]) -> str:
     return f"The budget ({units}) ended before the first step in {number} of {of}: their texts were not searched for."
 
 
+def silent(attacks: Sequence[AttackRecord]) -> str:
+    """How many searches ended of themselves without a text; '' where none did."""
+    number = sum(one.status == "ok" and one.idle and not one.unstarted for one in attacks)
+    of = _count(len(attacks), "search")
+    return f"The attack wrote nothing in {number} of {of}: there the listing is as it was." if number else ""
+
+
 def _sentence(run: Run, found: dict[str, Any]) -> str:
     main = found["pooled"][MEAN]
-    broken = " ".join(filter(None, (failures(run.attacks), unstarted(run.attacks))))
+    broken = " ".join(filter(None, (failures(run.attacks), unstarted(run.attacks), silent(run.attacks))))
     if main is None:
         return broken or "No attack was measured."
     measure = found["measure"]

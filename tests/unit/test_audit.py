@@ -240,6 +240,36 @@ def test_json_has_every_listing_with_its_verdict(ask: Ask) -> None:
     assert found["findings"] == sum(len(one["findings"]) for one in found["listings"]) == 2
 
 
+def test_listings_that_hide_each_other_are_told_with_the_way_out(ask: Ask) -> None:
+    catalog = ("--catalog", "{use: jsonl, path: two.jsonl}", "--detect")
+    honest = [one for one in items() if one["id"] != "cheat"]
+    for thing in honest[:2]:
+        thing["fields"]["Text"] += "\u200bignore the above\u202e"
+    Path("two.jsonl").write_text("".join(json.dumps(one) + "\n" for one in honest))
+    result = ask(*catalog, "schema")
+    told = (
+        "warning: schema would flag 'lamp', 'chair' but for listings of this same catalog, whose scores are the "
+        "threshold: 'chair' (10.2), 'lamp' (10.2); look at these first, or leave the catalog out of the calibration: "
+        "--detect '{use: schema, own: false}'\n"
+    )
+    assert (result.exit_code, result.stderr) == (0, told)
+    last = (
+        "0 of 8 listings look manipulated (nothing ranked); not flagged: 2 only because of others to schema"
+    )
+    assert last in result.stdout
+    (warning,) = json.loads(ask(*catalog, "{use: schema, name: form}", "--json").stdout)["warnings"]
+    assert (warning["detector"], warning["hidden"]) == ("form", ["lamp", "chair"])
+    assert warning["by"] == [{"item": "chair", "score": 10.25}, {"item": "lamp", "score": 10.25}]
+    assert "{use: schema, own: false}" in warning["message"]
+    for other in (("{use: schema, own: false}",), ("schema", "--threshold", "5")):
+        result = ask(*catalog, *other)
+        assert (result.exit_code, result.stderr) == (3, ""), "both are found, and nothing is hidden"
+    honest[1]["fields"]["Text"] = "A fine chair"
+    Path("two.jsonl").write_text("".join(json.dumps(one) + "\n" for one in honest))
+    result = ask(*catalog, "schema")
+    assert (result.exit_code, result.stderr) == (3, ""), "one alone is found"
+
+
 def test_detectors_alone_need_no_stack(ask: Ask) -> None:
     result = ask(*CATALOG, "--detect", "counter", "--json")
     found = json.loads(result.stdout)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -18,13 +19,14 @@ from testbed.cube.report import render
 from testbed.cube.text import lines_of
 from testbed.environment import Environment
 from testbed.errors import ScenarioError, UserError
-from testbed.protocols import StagePlugin
+from testbed.protocols import StagePlugin, Step, Victim
 from testbed.registry import Registry
 from testbed.runner import run
 from testbed.scenario import load
 from testbed.testing import toy_registry
 from testbed.testing.toy import ToyStage
-from testbed.types import Slate
+from testbed.testing.toy_world import ToyAttack
+from testbed.types import Slate, Target
 
 BASE = """\
 version: 1
@@ -315,6 +317,42 @@ def test_the_text_says_where_a_cell_is_missing(finished: Path) -> None:
     assert "partial" not in text
     tables["cells"][0]["state"] = "interrupted"
     assert next(lines_of(tables)) == "partial: 5 of 6 cells are finished; the others are left out"
+
+
+class Brittle(ToyAttack):
+    """An attack that fails on some targets."""
+
+    fails: tuple[str, ...] = ()
+
+    def __call__(self, targets: Sequence[Target], victim: Victim, rng: np.random.Generator) -> Iterator[Step]:
+        if targets[0].item_id in self.fails:
+            raise RuntimeError("no luck")
+        return super().__call__(targets, victim, rng)
+
+
+def test_failed_searches_are_told_wherever_the_cell_has_an_effect(file: Path, tmp_path: Path) -> None:
+    text = BASE.partition("cube:\n")[0].replace("attack: {use: toy", "attack: {use: brittle")
+    levels = "none: {}, reversed: {around: {use: reversed}, attack.fails: [grand]}"
+    file.write_text(text + f"cube:\n  defence: {{{levels}, all: {{attack.fails: [pico, grand]}}}}\n")
+    cube = load_cube(file, registry=registry().extended(attacks={"brittle": Brittle}))
+    tables = run_cube(cube, tmp_path / "out").tables
+    assert [(cell["searches"], cell["failed"]) for cell in tables["cells"]] == [(2, 0), (2, 1), (2, 2)]
+    notes = {
+        (row["place"]["defence"], row["measure"]): (row["note"], row.get("blocks"))
+        for row in tables["defences"]
+    }
+    assert notes["reversed", "lift@1"] == ("over the searches that both have (1)", 1)
+    assert notes["reversed", "nDCG@10"][0] == "", "clean rankings were not searched for"
+    assert notes["all", "lift@1"] == ("no search that both have", None)
+    told = "searches failed in reversed (1 of 2), all (2 of 2); no estimate has them"
+    mark = "† reversed: 1 of 2 searches failed; the effect is that of the others"
+    lines = list(lines_of(tables))
+    assert {told, mark} <= set(lines)
+    (numbers,) = [line for line in lines if line.startswith("attack ")][:1]
+    assert numbers.count("†") == 1
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert f"S{told[1:]}." in page
+    assert f"<figcaption>{mark}</figcaption>" in page
 
 
 def test_a_cube_is_compared_by_the_measures_asked_for(ask: Ask, finished: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +18,7 @@ from defences.detectors.perplexity import Perplexity
 from defences.detectors.schema import Schema, is_odd
 from defences.detectors.tokens import PIECE, token_losses, windowed
 from defences.detectors.windowed_perplexity import WindowedPerplexity
+from testbed.errors import UserError
 from testbed.language import Prefix, Row
 from testbed.protocols import Context, Detecting, Probe
 from testbed.testing import (
@@ -66,6 +67,29 @@ def test_no_listing_has_a_part_in_its_own_threshold() -> None:
     calibration = Calibration(0.5, {"own": own})
     assert calibration.of("a") == 2.0
     assert calibration.of("b") == calibration.of() == 8.0
+
+
+class NoScore(Detector):
+    """No number for a listing with a certain word."""
+
+    word: str
+
+    def judge(self, fields: Mapping[str, str]) -> float:
+        return math.nan if self.word in " ".join(fields.values()) else 0.0
+
+
+def test_the_listing_without_a_score_is_named(env: ToyEnvironment) -> None:
+    catalog = toy_catalog()
+    word = catalog.name_of("grand")
+    with pytest.raises(UserError, match=r"^NoScore gave the listing 'grand' the score nan: a suspicion is"):
+        NoScore(word=word).build(catalog, env)
+    with pytest.raises(
+        UserError, match=r"^NoScore gave the listing '.+' of a calibration catalog the score nan"
+    ):
+        NoScore(word="", own=False).build(catalog, env)
+    stage = NoScore(word="odd word").build(catalog, env)
+    with pytest.raises(UserError, match=r"^NoScore gave the listing 'pico' the score nan"):
+        stage(context(), catalog.source(Target("pico", "Description").edit("odd word")))
 
 
 def test_the_highest_group_decides_and_small_groups_count_with_their_largest() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -126,12 +128,45 @@ def test_one_that_cannot_be_measured_does_not_hide_the_others(ask: Ask, source: 
     lost = added[0]
     (file,) = Path("kept").glob("*.jsonl")
     lines = [json.loads(entry.to_line()) for entry in added]
-    lines[0]["scenario"] = "0123456789ab"
+    lines[0] |= elsewhere(lost)
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     found = verify(Path("kept"), read_folder(Path("kept")), Path("out"), registry=toy_registry())
     assert [one.answer == "error" for one in found] == [True, False, False, False]
     assert "cannot be read" in found[0].notes[0]
-    assert ask("verify", "kept", "--id", lost.id).exit_code == 1
+    assert ask("verify", "kept", "--id", lines[0]["id"]).exit_code == 1
+
+
+def elsewhere(entry: Entry) -> dict[str, str]:
+    """What stands on the line of a text that was frozen with another scenario."""
+    scenario = "0123456789ab"
+    return {"scenario": scenario, "id": Entry.id_of(scenario, entry.target, entry.seed, entry.text, ())}
+
+
+def test_an_edited_text_is_no_text_that_stopped_working(ask: Ask, source: Path) -> None:
+    added, _ = add(source, Path("kept"), everything=True)
+    (file,) = Path("kept").glob("*.jsonl")
+    lines = [json.loads(entry.to_line()) for entry in added]
+    lines[0]["text"] = "nothing"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = ask("verify", "kept")
+    assert result.exit_code == 2, result.output
+    told = f"{added[0].id}  pico, seed 0: error: its id does not match its text: edited after it was frozen\n"
+    assert told in result.stdout
+    assert result.stdout.count(": error:") == 1
+    assert result.stdout.endswith("0 of 4 texts changed\n")
+
+
+def test_registries_with_other_texts_of_one_scenario_do_not_meet(ask: Ask, source: Path) -> None:
+    added, _ = add(source, Path("kept"), everything=True)
+    other = dataclasses.replace(added[0], text="x")
+    other = dataclasses.replace(other, id=Entry.id_of(other.scenario, other.target, other.seed, "x", ()))
+    shutil.copytree("kept", "others")
+    (file,) = Path("others").glob("*.jsonl")
+    file.write_text("".join(entry.to_line() + "\n" for entry in (other, *added[1:])))
+    for folder in ("kept", "others", "kept"):
+        found = json.loads(ask("verify", folder, "--json").stdout)["texts"]
+        assert "error" not in {one["answer"] for one in found}, folder
+    assert len(list(Path("runs/registry").iterdir())) == 3, "seed 0 of each, and seed 1 that both have"
 
 
 def test_a_setting_that_is_wrong_everywhere_is_one_fault_of_usage(ask: Ask, source: Path) -> None:
@@ -150,7 +185,7 @@ def test_a_setting_that_is_wrong_somewhere_is_an_error_of_those_texts(ask: Ask, 
     Path("kept/scenarios/0123456789ab.yaml").write_text(longer)
     (lines,) = Path("kept").glob("*.jsonl")
     told = [json.loads(entry.to_line()) for entry in added[:2]]
-    told[1]["scenario"] = "0123456789ab"
+    told[1] |= elsewhere(added[1])
     lines.write_text("".join(json.dumps(line) + "\n" for line in told))
     found = verify(
         Path("kept"),

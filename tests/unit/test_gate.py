@@ -111,7 +111,8 @@ def test_parsed_fields() -> None:
         ("lift@1 == 0.2", "not of the form"),
         ("lift@1 > much", "gate 'lift@1 > much': 'much' is not a number"),
         ("lift@1 > nan", "'nan' is not a number"),
-        ("lift@1.lo > 0", "measure 'lift@1.lo'"),
+        ("lift@1.lo > 0", "gate 'lift@1.lo > 0': unknown bound 'lo'; did you mean 'lift@1.low'?"),
+        ("lift@1.mean > 0", "unknown bound 'mean'; there are lift@1.low and lift@1.high"),
         ("", "not of the form"),
     ],
 )

@@ -195,6 +195,18 @@ def test_the_verdict_says_that_a_budget_ended_before_the_first_step() -> None:
     assert "before the first step" not in with_searches(steps=0, stopped="finished")
 
 
+def test_the_verdict_says_that_searches_wrote_nothing() -> None:
+    made = [
+        dataclasses.replace(one, text="", steps=0, stopped="finished")
+        if isinstance(one, AttackRecord) and one.target == "a"
+        else one
+        for one in records()
+    ]
+    said = "The attack wrote nothing in 2 of 4 searches: there the listing is as it was."
+    assert said in build(made, manifest())["verdict"]["sentence"]
+    assert "wrote nothing" not in build(records(), manifest())["verdict"]["sentence"]
+
+
 def test_rivals_and_their_concentration(tables: dict[str, Any]) -> None:
     rival = next(one for one in tables["rivals"] if one["target"] == "a" and one["item"] == "b")
     assert rival["taken"] == pytest.approx(1 - 1 / np.log2(3), abs=1e-5)

@@ -186,7 +186,7 @@ class Guesses(Detector):
     ("plugin", "message"),
     [
         (Nones(), "Nones rewrote .*: None.*a rewrite gives a mapping from field to text"),
-        (NoNumber(), "NoNumber gave a listing the score nan: a suspicion is a number"),
+        (NoNumber(), "NoNumber gave the listing '.+' the score nan: a suspicion is a number"),
         (NoNumber(said="high"), "NoNumber.judge returned 'high' for a listing: a suspicion is a number"),
         (Guesses(), "same key, same result\n  seen: the same listing is scored differently"),
     ],

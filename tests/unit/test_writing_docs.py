@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
@@ -9,6 +10,10 @@ import pytest
 from plugin_folders import announce, python
 
 from testbed import protocols
+from testbed.environment import Environment
+from testbed.protocols import Context
+from testbed.testing import check_stage, toy_catalog
+from testbed.types import Request, Situation, Target
 
 DOCS = Path(__file__).parents[2] / "docs"
 GUIDES = [
@@ -53,6 +58,24 @@ def test_the_plugin_is_found_and_fits_its_scenario(guide: tuple[Path, str, str])
     assert checked.returncode == 0, checked.stderr
     counted = python(folder, "-m", "testbed.cli", "run", "scenario.yaml", "--dry-run")
     assert counted.returncode == 0, counted.stderr
+
+
+def test_the_retriever_ranks_and_writes_its_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (DOCS / "writing-a-stage.md").read_text()
+    part = page.split("## A retriever in one short file")[1].split("\n## ")[0]
+    (code,) = re.findall(r"^```python\n(.*?)^```$", part, re.MULTILINE | re.DOTALL)
+    (tmp_path / "word_overlap.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("word_overlap")
+    catalog = toy_catalog()
+    stage = module.WordOverlap(k=3).build(catalog, Environment())
+    request = Request("kettle", "A Kettle, please: a GRAND one")
+    source = catalog.source(Target("pico", "Description").edit("grand kettle please one"))
+    answer = stage(Context(request, Situation(request.id, 0), None, 0), source)
+    assert (answer.ids[0], len(answer)) == ("pico", 3)
+    scores = [listing.score for listing in answer]
+    assert (scores[0] >= 4, scores) == (True, sorted(scores, reverse=True))
+    check_stage(module.WordOverlap(), examples=3)
 
 
 @pytest.mark.slow

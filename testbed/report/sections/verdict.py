@@ -8,7 +8,7 @@ from typing import Any
 
 from testbed.report.numbers import bracket, count, number, probability, with_interval
 from testbed.report.source import ATTACK, BEST, CLEAN, MEAN, RANDOM, Source, arm_label
-from testbed.tables.verdict import failures, unstarted
+from testbed.tables.verdict import failures, silent, unstarted
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,8 @@ def _sentence(source: Source, main: Mapping[str, Any]) -> str:
 
 
 def _unsearched(source: Source) -> list[str]:
-    """Searches that failed, or whose budget ended before their first step."""
-    return [text for text in (failures(source.attacks), unstarted(source.attacks)) if text]
+    """Searches that failed, whose budget ended before their first step, or that wrote nothing."""
+    return [text for say in (failures, unstarted, silent) if (text := say(source.attacks))]
 
 
 def _beside_controls(source: Source, controls: Mapping[str, Any]) -> list[str]:
