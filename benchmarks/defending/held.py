@@ -87,18 +87,19 @@ def best_of_all(log: Log, defences: Mapping[str, Adaptive]) -> str:
         if one is None:
             continue
         bare = name == row.base
-        more = interval(one.gain("through") - one.gain("random"))
-        less = interval(one.gain("through") - one.undefended)
+        gained = interval(one.gain("through"))
+        more = interval(one.gain("through", "random"))
+        less = interval(one.gain("through") - one.undefended, 2)
         lines.append(
             (
                 name,
                 f"{one.queries:.0f}",
                 " / ".join(share(one.ranks[arm]) for arm in ARMS[:4]),
                 "" if bare else written(interval(one.gain("without"))),
-                written(interval(one.gain("through"))),
+                written(gained),
                 written(more),
                 "" if bare else written(less),
-                "" if bare else said(more, less),
+                "" if bare else said(gained, more, less),
             )
         )
     return markdown(HEAD, lines) if lines else ""
@@ -117,15 +118,15 @@ def by_attack(log: Log, defences: Mapping[str, Adaptive]) -> str:
     return markdown(("defence", *(f"`{attack}`" for attack in ATTACKS)), lines) if lines else ""
 
 
-def interval(gains: np.ndarray) -> Interval:
-    """Of (targets, requests) gains, over both."""
+def interval(gains: np.ndarray, bound: float = 1) -> Interval:
+    """Of (targets, requests) gains, over both. `bound`: the largest that one can be."""
     cells = Cells(gains[:, :, None], tuple(range(len(gains))))
-    return Intervals(lambda name: rng_for("adaptive", name)).of(cells, (-2, 2))
+    return Intervals(lambda name: rng_for("adaptive", name)).of(cells, (-bound, bound))
 
 
-def said(more: Interval, less: Interval) -> str:
-    """Whether the attack still beats random text, and whether the defence takes something from it."""
-    works = more.low is not None and more.low > 0
+def said(gained: Interval, more: Interval, less: Interval) -> str:
+    """Whether the attack is better than the clean listing and random text, and the defence takes something from it."""
+    works = all(one.low is not None and one.low > 0 for one in (gained, more))
     taken = less.high is not None and less.high < 0
     return {
         (True, False): "**beaten**",

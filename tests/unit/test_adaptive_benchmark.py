@@ -129,7 +129,8 @@ def test_of_several_attacks_the_one_with_the_least_loss_counts_whatever_it_ranks
     ],
 )
 def test_verdicts(more: tuple[float, float], less: tuple[float, float], word: str) -> None:
-    assert said(Interval(0, *more), Interval(0, *less)) == word
+    assert said(Interval(0, 0.1, 0.2), Interval(0, *more), Interval(0, *less)) == word
+    assert said(Interval(0, -0.1, 0.2), Interval(0, *more), Interval(0, *less)) in ("**holds**", "undecided")
 
 
 def test_intervals_are_over_targets_and_requests() -> None:
