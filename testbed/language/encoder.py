@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from testbed.language.load import looks_like_path, reason
 from testbed.language.packaged import PACKAGED
 from testbed.language.packaged import path as packaged_path
 from testbed.language.precision import choose_device
+from testbed.language.prepared import hushed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,12 +75,13 @@ def load_encoder(model: str, *, device: str = "auto", cache: Path | None = None)
     from sentence_transformers import SentenceTransformer
 
     try:
-        network = SentenceTransformer(
-            where,
-            device=str(choose_device(device)),
-            trust_remote_code=False,
-            model_kwargs={"use_safetensors": True, "dtype": torch.float32},
-        )
+        with hushed() if Path(where).is_dir() else nullcontext():  # downloads keep their bars
+            network = SentenceTransformer(
+                where,
+                device=str(choose_device(device)),
+                trust_remote_code=False,
+                model_kwargs={"use_safetensors": True, "dtype": torch.float32},
+            )
     except Exception as error:  # transformers, tokenizers and safetensors each raise kinds of their own
         raise ModelError(f"encoder {model}: {reason(error)}") from error
     return Encoder(network.eval().requires_grad_(False), model, identity or _commit(network, model))

@@ -219,6 +219,14 @@ def test_encoders_that_are_not_there(model: str, message: str) -> None:
 
 
 @pytest.mark.slow
+def test_the_packaged_encoder_loads_without_a_bar_of_its_own(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    load_encoder("minilm", device="cpu", cache=tmp_path)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.slow
 def test_the_packaged_encoder_knows_what_coffee_is(tmp_path: Path) -> None:
     catalog = catalog_of(["an espresso maker", "a two-person tent", "noise cancelling headphones"])
     env = Environment(device="cpu", cache=tmp_path)
