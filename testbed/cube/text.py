@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from testbed.errors import visible
+from testbed.tables.row import same
 from testbed.tables.run import ATTACK, CLEAN
 from testbed.types import STACK
 
@@ -92,5 +93,5 @@ def _mark(row: Mapping[str, Any] | None) -> str:
 def _number(row: Mapping[str, Any] | None) -> str:
     if not row or row.get("estimate") is None:
         return "-"
-    bounds = "" if row.get("low") is None else f" [{row['low']:+.2f}, {row['high']:+.2f}]"
-    return f"{row['estimate']:+.2f}{bounds}"
+    beside = same(row) if row.get("low") is None else f"[{row['low']:+.2f}, {row['high']:+.2f}]"
+    return f"{row['estimate']:+.2f} {beside}".rstrip()

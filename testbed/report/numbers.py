@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from testbed.tables.row import same
+
 Unit = Literal["points", "share", "value", "count"]
 SHARES = ("top@", "lift@", "violation", "survives:", "first:")
 SHARE_NAMES = {"promoted", "demoted", "unchanged", "net", "entered", "dropped", "listed", "settled_first"}
@@ -50,10 +52,11 @@ def bracket(row: Mapping[str, Any] | None, unit: Unit = "value", *, sign: bool |
 
 
 def with_interval(row: Mapping[str, Any] | None, unit: Unit = "value", *, sign: bool | None = None) -> str:
-    """`+43 [+20, +70]`."""
+    """`+43 [+20, +70]`; `0.000 in every pair` without an interval because nothing varied."""
     if row is None:
         return NONE
-    return f"{number(row['estimate'], unit, sign=sign)} {bracket(row, unit, sign=sign)}".strip()
+    beside = bracket(row, unit, sign=sign) or same(row)
+    return f"{number(row['estimate'], unit, sign=sign)} {beside}".strip()
 
 
 def probability(p: float | None) -> str:

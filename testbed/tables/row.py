@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from testbed.statistics import Interval, TestResult
+from testbed.statistics import CONSTANT, Interval, TestResult
 
 MEAN, BEST = "mean", "best_of_validation"
 PLACES = ("source", "victim")
@@ -53,6 +54,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.6g}") + 0.0 if math.isfinite(value) else None
     return value
+
+
+def same(row: Mapping[str, Any]) -> str:
+    """`in every pair` (`in every ranking` of a level) where a row has no interval because nothing varied; else ''."""
+    if row.get("method") != CONSTANT:
+        return ""
+    return "in every pair" if row.get("against") or "base_value" in row else "in every ranking"
 
 
 def interval_fields(interval: Interval, test: TestResult | None = None) -> dict[str, Any]:

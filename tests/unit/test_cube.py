@@ -243,7 +243,9 @@ def test_tables_put_the_cells_side_by_side(finished: Path) -> None:
         ("whole", "reversed"),
         ("five", "none"),
     ]
-    assert any(row["measure"] == "harm" for row in tables["effects"])
+    harm = [row for row in tables["effects"] if row["measure"] == "harm" and row["place"]["budget"] == "0"]
+    assert {(row["estimate"], row["low"], row["method"]) for row in harm} == {(0, None, "constant")}
+    assert "0.000 in every pair" in (finished / "report.html").read_text()
 
 
 def test_holm_is_over_all_cells(finished: Path) -> None:

@@ -33,6 +33,14 @@ def test_intervals_stand_in_brackets() -> None:
     assert with_interval(None) == "–"
 
 
+def test_what_never_varied_has_words_in_the_place_of_brackets() -> None:
+    row = {"estimate": 0.0, "low": None, "high": None, "method": "constant", "against": "clean"}
+    assert with_interval(row) == "0.000 in every pair"
+    assert with_interval({**row, "against": None}) == "0.000 in every ranking"
+    assert with_interval({**row, "against": None, "base_value": 0.5}) == "0.000 in every pair"
+    assert with_interval({**row, "method": ""}) == "0.000"
+
+
 def test_p_values() -> None:
     assert [probability(p) for p in (0.0312, 0.0001, None)] == ["0.031", "< 0.001", "–"]
 

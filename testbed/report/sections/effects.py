@@ -9,6 +9,7 @@ from testbed.report.charts.dots import Dot, Group, dots
 from testbed.report.numbers import Unit, count, number, probability, unit_of, with_interval
 from testbed.report.page import Figure, Section, Table
 from testbed.report.source import ALL, ATTACK, BEST, CLEAN, MEAN, Source, arm_label
+from testbed.tables.row import same
 
 MOST_TARGETS = 8
 CAPTIONS = {
@@ -70,7 +71,7 @@ def _dots(source: Source, measure: str, contrasts: list[tuple[str, str, str]], t
         if row is not None:
             marker = arm_marker(arm)
             role = arm_role(arm) if against == CLEAN else "ink"
-            found.append(Dot(label, role, marker, row["estimate"], row["low"], row["high"]))
+            found.append(Dot(label, role, marker, row["estimate"], row["low"], row["high"], same(row)))
     return found
 
 

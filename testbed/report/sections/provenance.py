@@ -10,6 +10,7 @@ from testbed.report.numbers import bracket, number, probability, unit_of
 from testbed.report.page import Section, Table
 from testbed.report.source import ALL, Source, arm_label, measure_label
 from testbed.report.text import name
+from testbed.tables.row import same
 
 MOST_ROWS = 1200
 READING = (
@@ -136,7 +137,7 @@ def _cells(source: Source, row: Mapping[str, Any]) -> list[str]:
         arm_label(row["arm"]) + (", best seed" if row["selection"] != "mean" else "") + _way(row),
         arm_label(row["against"] or ""),
         number(row["estimate"], unit) + (percent if row["estimate"] is not None else ""),
-        bracket(row, unit),
+        bracket(row, unit) or same(row),
         number(row["n"], "count"),
         probability(row["p"]) if row["p"] is not None else "",
     ]
