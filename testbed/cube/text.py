@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from testbed.errors import visible
-from testbed.tables.row import same
+from testbed.tables.row import same, whose_p
 from testbed.tables.run import ATTACK, CLEAN
 from testbed.types import STACK
 
@@ -69,6 +69,8 @@ def _matrix(
     attacks, columns = dict.fromkeys(one for one, _ in found), dict.fromkeys(one for _, one in found)
     tested = any(row["p_holm"] is not None for row in rows)
     yield f"{title}{'; * p < .05 after Holm over all cells' if tested else ''}"
+    if tested and (said := whose_p(rows)):
+        yield said
     left = max(len(one) for one in attacks) + 2
     yield " " * left + "".join(f"{visible(one)[: WIDE - 2]:<{WIDE}}" for one in columns).rstrip()
     for attack in attacks:

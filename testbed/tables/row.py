@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -61,6 +61,13 @@ def same(row: Mapping[str, Any]) -> str:
     if row.get("method") != CONSTANT:
         return ""
     return "in every pair" if row.get("against") or "base_value" in row else "in every ranking"
+
+
+def whose_p(rows: Iterable[Mapping[str, Any]]) -> str:
+    """A sentence on whom p speaks of, where it stands beside an interval that generalises over targets; else ''."""
+    if any(row.get("p") is not None and "targets" in (row.get("over") or ()) for row in rows):
+        return "p is for these targets; an interval over all of them is for others like them, and may well be wider."
+    return ""
 
 
 def interval_fields(interval: Interval, test: TestResult | None = None) -> dict[str, Any]:

@@ -319,6 +319,15 @@ def test_the_text_says_where_a_cell_is_missing(finished: Path) -> None:
     assert next(lines_of(tables)) == "partial: 5 of 6 cells are finished; the others are left out"
 
 
+def test_the_text_says_whom_p_speaks_of_beside_an_interval_over_targets(finished: Path) -> None:
+    tables = json.loads((finished / "tables.json").read_text())
+    said = "p is for these targets"
+    assert said not in "\n".join(lines_of(tables)), "with two targets the interval is about them too"
+    for row in tables["effects"]:
+        row["over"] = ["targets", *row["over"]]
+    assert said in "\n".join(lines_of(tables))
+
+
 def test_a_cube_is_compared_by_the_measures_asked_for(ask: Ask, finished: Path) -> None:
     from testbed.statistics import holm
 

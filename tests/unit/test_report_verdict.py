@@ -44,6 +44,14 @@ def test_cards_stand_in_order(lifted: Verdict) -> None:
     assert all(card.interval.startswith("[") for card in lifted.cards[:5])
 
 
+def test_p_beside_an_interval_over_targets_says_whom_it_speaks_of(lifted: Verdict) -> None:
+    assert lifted.cards[0].remark.endswith(" for these targets")
+    pair = MANY[:2]
+    two = found(records(targets=pair, seeds=(0, 1, 2), requests=("r0", "r1"), orders=4), pair)
+    assert ", p = " in two.cards[0].remark
+    assert "these targets" not in two.cards[0].remark, "its interval is about the same two"
+
+
 def test_every_target_has_a_line(lifted: Verdict) -> None:
     assert [row[0] for row in lifted.rows] == ["Aurelia Grand", "SwiftBrew Go", "Pietra Moka", "Tundra Steep"]
     assert {len(row) for row in lifted.rows} == {len(lifted.head)}

@@ -15,6 +15,7 @@ from testbed.commands.show import _print_survival
 from testbed.errors import UserError
 from testbed.records import AttackRecord, EvaluationRecord, Record, StageRank, to_line
 from testbed.tables import build, frame, tables_of, write_tables
+from testbed.tables.row import whose_p
 
 ROW_FIELDS = {
     *(
@@ -355,6 +356,12 @@ def test_p_values_and_their_floor(tables: dict[str, Any]) -> None:
     assert cell["test"] == "mcnemar, exact"
     assert cell["p"] == pytest.approx(2 * 0.5**20)
     assert find(tables, "promoted")["p"] is None
+
+
+def test_whom_p_speaks_of_is_said_beside_an_interval_over_targets() -> None:
+    row = {"p": 0.03, "over": ["targets", "requests"]}
+    assert whose_p([row]).startswith("p is for these targets; an interval")
+    assert whose_p([{**row, "p": None}, {**row, "over": ["seeds"]}]) == ""
 
 
 def test_holm_covers_the_cells_of_the_primary_measure(tables: dict[str, Any]) -> None:

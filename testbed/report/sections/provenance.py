@@ -10,7 +10,7 @@ from testbed.report.numbers import bracket, number, probability, unit_of
 from testbed.report.page import Section, Table
 from testbed.report.source import ALL, Source, arm_label, measure_label
 from testbed.report.text import name
-from testbed.tables.row import same
+from testbed.tables.row import same, whose_p
 
 MOST_ROWS = 1200
 READING = (
@@ -92,6 +92,7 @@ def all_rows(source: Source) -> Section:
         every = len(rows)
         rows = [row for row in rows if row["target"] == ALL][:MOST_ROWS]
         lead += f" {every} rows are too many for a page: here are the {len(rows)} pooled over targets."
+    lead = f"{lead} {whose_p(rows)}".strip()
     tables = [
         Table(
             ["measure", "target", "arm", "against", "estimate", "95 % interval", "n", "p"],

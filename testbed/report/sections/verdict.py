@@ -162,7 +162,7 @@ def _without_attack(source: Source) -> str:
 def _cards(source: Source, found: Mapping[str, Any], main: Mapping[str, Any]) -> list[Card]:
     pairs = f"{count(main['n'], 'pair')}, mean over {count(main['blocks'], 'text')}"
     if main["p"] is not None:
-        pairs += f", p {_p(main['p'])}"
+        pairs += f", p {_p(main['p'])}" + (" for these targets" if "targets" in main["over"] else "")
     cards = [_card(f"Net lift, {source.measure}", main, pairs, main=True)]
     best = found["pooled"][BEST]
     if best is not None and main["blocks"] > len(source.targets):
