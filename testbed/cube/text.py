@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from testbed.errors import visible
-from testbed.tables.row import same, whose_p
+from testbed.tables.row import same, signed, whose_p
 from testbed.tables.run import ATTACK, CLEAN
 from testbed.types import STACK
 
@@ -95,5 +95,5 @@ def _mark(row: Mapping[str, Any] | None) -> str:
 def _number(row: Mapping[str, Any] | None) -> str:
     if not row or row.get("estimate") is None:
         return "-"
-    beside = same(row) if row.get("low") is None else f"[{row['low']:+.2f}, {row['high']:+.2f}]"
+    beside = same(row) if row.get("low") is None else f"[{signed(row['low'], 2)}, {signed(row['high'], 2)}]"
     return f"{row['estimate']:+.2f} {beside}".rstrip()

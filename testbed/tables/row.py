@@ -56,6 +56,15 @@ def plain(value: Any) -> Any:
     return value
 
 
+def signed(value: float, digits: int) -> str:
+    """`+0.123`; one digit more where rounding would make 0 of what is none, so that a side of 0 is not lost."""
+    text = f"{value:+.{digits}f}"
+    if text.strip("+-0."):
+        return text
+    closer = f"{value:+.{digits + 1}f}"
+    return closer if closer.strip("+-0.") else f"{0.0:+.{digits}f}"
+
+
 def same(row: Mapping[str, Any]) -> str:
     """`in every pair` (`in every ranking` of a level) where a row has no interval because nothing varied; else ''."""
     if row.get("method") != CONSTANT:

@@ -17,6 +17,8 @@ from testbed.report.numbers import bracket, number, probability, unit_of, with_i
         (-0.0001, "points", "0"),
         (0.53, "share", "53"),
         (0.652045, "value", "0.652"),
+        (-0.0004, "value", "−0.0004"),
+        (-0.00001, "value", "0.000"),
         (-1234.5678, "value", "−1,234.6"),
         (1234567.0, "count", "1,234,567"),
         (None, "points", "–"),

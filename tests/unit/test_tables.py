@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from made_up_run import ITEMS, manifest, records
 
+from testbed.cli import main
 from testbed.commands.show import _print_survival
 from testbed.errors import UserError
 from testbed.records import AttackRecord, EvaluationRecord, Record, StageRank, to_line
 from testbed.tables import build, frame, tables_of, write_tables
-from testbed.tables.row import whose_p
+from testbed.tables.row import signed, whose_p
 
 ROW_FIELDS = {
     *(
@@ -396,6 +398,33 @@ def test_verdict(tables: dict[str, Any]) -> None:
         "mean over 4 texts for 2 targets and 80 pairs."
     )
     assert "for these targets only" in verdict["sentence"]
+
+
+def test_the_verdict_lists_all_that_was_held_fixed() -> None:
+    found = build(records(seeds=(0,), requests=("r0",), orders=range(1)), manifest())
+    assert "holds for these targets, seeds, requests and orders only." in found["verdict"]["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (-0.5, 0, "-0.5"),
+        (19.4, 0, "+19"),
+        (0.0, 0, "+0"),
+        (-1e-9, 0, "+0"),
+        (-0.0004, 3, "-0.0004"),
+        (-0.0, 2, "+0.00"),
+    ],
+)
+def test_rounding_does_not_make_nothing_of_a_bound(value: float, digits: int, text: str) -> None:
+    assert signed(value, digits) == text
+
+
+def test_effects_are_printed_under_their_contrast(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest()))
+    (tmp_path / "trials.jsonl").write_text("".join(to_line(record) + "\n" for record in records()))
+    shown = CliRunner().invoke(main, ["show", str(tmp_path)]).output
+    assert shown.count("\nattack against clean\n") == shown.count("\nattack against random_tokens\n") == 1
 
 
 def test_verdict_without_an_effect() -> None:

@@ -19,7 +19,8 @@ READING = (
     "Square brackets hold a 95 % interval. Where it includes zero, the run does not show an effect; it does not show "
     "that there is none: compare the smallest detectable effect.",
     "Every arm saw the same held-out requests in the same orders; texts were searched for on other situations.",
-    "An effect counts as the attack's own when attack minus random tokens excludes zero and the controls do not lift.",
+    "An effect counts as the attack's own when attack minus random tokens is above zero and random tokens alone do not "
+    "lift. Controls need not be neutral: honest text that lifts is a finding, and attack minus it says what lies add.",
     "Pairs are rankings compared, texts are targets times attack seeds: few texts, wide intervals, whatever the pairs.",
 )
 

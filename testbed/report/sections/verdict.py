@@ -10,6 +10,11 @@ from testbed.report.numbers import bracket, count, number, probability, with_int
 from testbed.report.source import ATTACK, BEST, CLEAN, MEAN, RANDOM, Source, arm_label
 from testbed.tables.verdict import failures, unstarted
 
+CONTROLS = {
+    RANDOM: "minus clean; may lower, should not lift",
+    "honest_text": "minus clean; a lift is a finding, no fault",
+}
+
 
 @dataclass(frozen=True)
 class Card:
@@ -173,7 +178,7 @@ def _cards(source: Source, found: Mapping[str, Any], main: Mapping[str, Any]) ->
         if control == RANDOM and gap is not None:
             cards.append(_card(f"Attack − {label}", gap, "same length, same places"))
         if own is not None:
-            cards.append(_card(f"Control: {label}", own, "minus clean; should not lift"))
+            cards.append(_card(f"Control: {label}", own, CONTROLS.get(control, "minus clean")))
     rises = [one["rise"] for one in source.tables["power"] if one["rise"] is not None]
     if rises:
         pairs = min(one["pairs"] for one in source.tables["power"])
