@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import active_children, get_context, parent_process
@@ -131,9 +131,18 @@ def _start_worker(
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
+    _share_no_bars()
     world = build(scenario, limit=limit, run=run)
     set_threads(threads)
     _worker.append((world, told))
+
+
+def _share_no_bars() -> None:
+    """Keep progress bars of libraries from making a lock between processes: who is terminated leaves it behind."""
+    with suppress(ImportError):
+        from tqdm import tqdm  # type: ignore[import-untyped]
+
+        tqdm.set_lock(threading.RLock())
 
 
 def _leave_with_parent() -> None:
