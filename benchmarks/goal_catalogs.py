@@ -109,8 +109,10 @@ def markdown(found: dict[str, dict[str, np.ndarray]]) -> str:
 
 def _less(one: np.ndarray, other: np.ndarray) -> str:
     test = difference(one, other)
-    if test is None or test[0].estimate is None or test[0].low is None or test[0].high is None:
+    if test is None or test[0].estimate is None:
         return "–"
+    if test[0].low is None or test[0].high is None:
+        return f"{test[0].estimate:+.3f}"
     return f"{test[0].estimate:+.3f} [{test[0].low:+.2f}, {test[0].high:+.2f}]"
 
 

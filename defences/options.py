@@ -27,6 +27,11 @@ class Wrapper(StagePlugin):
         return self.over.grants
 
     @property
+    def counts_tokens(self) -> bool:  # type: ignore[override]
+        """Whether the stage does."""
+        return self.over.counts_tokens
+
+    @property
     def deterministic(self) -> bool:
         """Whether the stage is."""
         return self.over.deterministic
@@ -54,6 +59,11 @@ class Around(StagePlugin):
     def grants(self) -> Access:  # type: ignore[override]
         """Scores of its own, or what the stage around which it stands grants."""
         return Access.scores if self.over is None else self.over.grants
+
+    @property
+    def counts_tokens(self) -> bool:  # type: ignore[override]
+        """Whether the stage does, if there is one; the defence itself none."""
+        return self.over is not None and self.over.counts_tokens
 
     @property
     def deterministic(self) -> bool:

@@ -18,6 +18,7 @@ class BM25(StagePlugin):
     """Rank listings by words shared with the request (Robertson & Zaragoza 2009; Kamphuis et al. 2020)."""
 
     grants: ClassVar[Access] = Access.scores
+    counts_tokens: ClassVar[bool] = False
 
     k: int = Field(default=10, ge=1)
     """How many listings are kept."""

@@ -18,6 +18,7 @@ class Dense(StagePlugin):
     """Rank listings by the cosine of their embedding and the request's (Reimers & Gurevych 2019)."""
 
     grants: ClassVar[Access] = Access.gradients
+    counts_tokens: ClassVar[bool] = False
 
     k: int = Field(default=10, ge=1)
     """How many listings are kept."""

@@ -20,6 +20,7 @@ class Fuse(StagePlugin):
     """Join rankings by the sum of reciprocal ranks (Cormack, Clarke & Büttcher 2009)."""
 
     grants: ClassVar[Access] = Access.ranks
+    counts_tokens: ClassVar[bool] = False
     inputs: ClassVar[tuple[int, int]] = (2, 1000)
 
     keep: int | None = Field(default=None, ge=1)

@@ -141,7 +141,7 @@ def _differences(
         old, new = (np.array([side[key] for key in keys]) for side in values)
         cells = _cells(keys, new - old)
         # A difference of differences has steps of up to 2, so the floor for rare events does not fit it.
-        interval = intervals.of(cells, bounds, binary=measure.binary and place[1] is None)
+        interval = intervals.of(cells, bounds, binary=measure.binary, floor=place[1] is None)
         test = None
         if not isinstance(measure, Paired) or measure.signed:
             label = f"{name}/{measure.name}/{place}/{target}"

@@ -25,6 +25,8 @@ CHARACTERS_PER_TOKEN = 3.2
 def estimate(scenario: Scenario, limit: int | None = None) -> dict[str, Any]:
     """Counts that follow from the plan, and about how many logical tokens they take. No model is loaded.
 
+    A stack of stages that are not charged with tokens (`StagePlugin.counts_tokens`) takes none.
+
     An attack's queries are given when its budget or the attack itself bounds them, else None.
     """
     catalog = load_catalog(scenario)
@@ -39,7 +41,7 @@ def estimate(scenario: Scenario, limit: int | None = None) -> dict[str, Any]:
         "attack_trials": len(trials.attacks),
         "evaluation_trials": len(trials.evaluations),
         "rankings": sum(times for times, _ in measured),
-        "tokens_a_prompt": tokens_of_prompt(catalog, pool_size(scenario, catalog.pool)),
+        "tokens_a_prompt": _tokens(catalog, scenario, [(1, scenario.stack)]),
         "evaluation_tokens": _tokens(catalog, scenario, measured),
         "attack_queries": sum(times for times, _ in queries) if known else None,
         "attack_tokens": _tokens(catalog, scenario, queries) if known else None,
@@ -78,7 +80,9 @@ def _share(whole: int | None, place: int, parts: int) -> int | None:
 
 def _tokens(catalog: Catalog, scenario: Scenario, work: Sequence[tuple[int, Stages]]) -> int:
     return sum(
-        times * tokens_of_prompt(catalog, pool_size(scenario, catalog.pool, stack)) for times, stack in work
+        times * tokens_of_prompt(catalog, pool_size(scenario, catalog.pool, stack))
+        for times, stack in work
+        if any(choice.plugin.counts_tokens for choice in stack)
     )
 
 

@@ -138,13 +138,15 @@ def refuse_unknown(gate: Gate, scenario: Scenario) -> None:
 
 def evaluate(gate: Gate, tables: Mapping[str, Any]) -> GateResult:
     """Looks the row up in tables.json; UserError when there is none, because a gate must not pass unseen."""
+    from testbed.tables.row import same
+
     rows = [row for row in tables.get("rows", ()) if row.get("section") != "transfer"]
     attacked = any(row["arm"] == "attack" for row in rows) or tables.get("run", {}).get("attack") is not None
     for arm, against in _places(gate, attacked):
         for row in rows:
             place = (row["measure"], row["arm"], row["against"], row["target"], row["selection"])
             if place == (gate.measure, arm, against, gate.target, "mean"):
-                value = row[gate.bound]
+                value = row["estimate" if same(row) else gate.bound]
                 if value is None:
                     raise UserError(
                         f"gate {shown(gate.text)}: {gate.measure} has no {gate.bound} in this run"

@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.queues import Queue
@@ -111,7 +111,16 @@ _tell: list[Queue[Any]] = []
 def _start(told: Queue[Any]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
+    _share_no_bars()
     _tell.append(told)
+
+
+def _share_no_bars() -> None:
+    """Keep progress bars of libraries from making a lock between processes: who is terminated leaves it behind."""
+    with suppress(ImportError):
+        from tqdm import tqdm  # type: ignore[import-untyped]
+
+        tqdm.set_lock(threading.RLock())
 
 
 def _leave_with_parent() -> None:

@@ -129,8 +129,10 @@ def share(ranks: np.ndarray) -> str:
 
 def written(found: Interval) -> str:
     """`+.12 [−.03, +.27]`."""
-    if found.estimate is None or found.low is None or found.high is None:
+    if found.estimate is None:
         return "–"
+    if found.low is None or found.high is None:
+        return _signed(found.estimate)
     return f"{_signed(found.estimate)} [{_signed(found.low)}, {_signed(found.high)}]"
 
 

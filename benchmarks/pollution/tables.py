@@ -37,9 +37,15 @@ def _intervals() -> Intervals:
     return Intervals(lambda name: rng_for("pollution tables", name))
 
 
-def mean_of(values: np.ndarray, bounds: tuple[float, float] | None = None) -> Interval:
-    """Mean over targets and users, (T, M), with an interval over both, over users alone with fewer than 3 targets."""
-    return _intervals().of(Cells(values[:, :, None], tuple(range(len(values)))), bounds)
+def mean_of(
+    values: np.ndarray, bounds: tuple[float, float] | None = None, *, events: bool = False
+) -> Interval:
+    """Mean over targets and users, (T, M), with an interval over both, over users alone with fewer than 3 targets.
+
+    `events`: hits or differences of hits, so that none at all has a bound too.
+    """
+    cells = Cells(values[:, :, None], tuple(range(len(values))))
+    return _intervals().of(cells, bounds, binary=events, floor=False)
 
 
 def fakes_table(log: Log) -> str:
@@ -158,7 +164,7 @@ def cells(found: Effect) -> list[str]:
     ranks = [np.median(part[found.asked]) for part in (found.before, found.after)]
     return [
         f"{np.nanmean(before):.3f} → {np.nanmean(after):.3f}",
-        exactly or signed(mean_of(after - before, (-1, 1))),
+        exactly or signed(mean_of(after - before, (-1, 1), events=True)),
         exactly or signed(mean_of(exposed, (-1, 1))),
         f"{ranks[0]:.0f} → {ranks[1]:.0f}",
         f"{found.quality[0]:.3f} → {found.quality[1]:.3f}",

@@ -69,8 +69,10 @@ def _short(values: np.ndarray) -> str:
 
 
 def _signed(found: Interval) -> str:
-    if found.estimate is None or found.low is None or found.high is None:
+    if found.estimate is None:
         return "–"
+    if found.low is None or found.high is None:
+        return f"{found.estimate:+.3f}"
     return f"{found.estimate:+.3f} [{found.low:+.2f}, {found.high:+.2f}]"
 
 

@@ -89,7 +89,8 @@ def groups(found: Sequence[Results]) -> Any:
                 got = [difference(pair[0][:, who], pair[1][:, who]).interval for _, who in cuts]
                 at = np.arange(len(cuts)) + 0.6 * ((place + 0.5) / len(names) - 0.5)
                 middle = np.array([one.estimate for one in got])
-                low, high = (np.array([getattr(one, side) for one in got]) for side in ("low", "high"))
+                low = np.array([one.estimate if one.low is None else one.low for one in got])
+                high = np.array([one.estimate if one.high is None else one.high for one in got])
                 axes.errorbar(
                     at, middle, [middle - low, high - middle], fmt="o", color=COLOURS[name], markersize=3.5,
                     linewidth=1, label=NAMES[name],

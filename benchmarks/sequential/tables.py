@@ -245,8 +245,10 @@ def estimate(found: Interval) -> str:
 
 def signed(found: Interval) -> str:
     """`+.0021 [−.0003, +.0045]`."""
-    if found.estimate is None or found.low is None or found.high is None:
+    if found.estimate is None:
         return "–"
+    if found.low is None or found.high is None:
+        return _sign(found.estimate)
     return f"{_sign(found.estimate)} [{_sign(found.low)}, {_sign(found.high)}]"
 
 

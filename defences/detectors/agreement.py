@@ -26,6 +26,11 @@ class Agreement(Judge):
     other: StagePlugin
     """The second stage. It should keep all listings: `k` of a retriever has to be large."""
 
+    @property
+    def counts_tokens(self) -> bool:  # type: ignore[override]
+        """Whether one of the two does."""
+        return self.over.counts_tokens or self.other.counts_tokens
+
     def helper(self, catalog: Catalog, env: Environment) -> Any:
         """The second stage."""
         return self.other.build(catalog, env)

@@ -52,6 +52,11 @@ class Detector(Around):
     own: bool = True
     """Whether the catalog's own listings belong to the honest ones. Not where it may have been tampered with."""
 
+    @property
+    def counts_tokens(self) -> bool:  # type: ignore[override]
+        """Whether it may read with a model: where it is more than a `judge`."""
+        return type(self).judge is Detector.judge or super().counts_tokens
+
     def judge(self, fields: Mapping[str, str]) -> float:
         """How suspicious a listing is by its fields, higher is more: all that a detector without a model needs."""
         raise NotImplementedError

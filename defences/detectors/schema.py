@@ -37,6 +37,11 @@ class Schema(Detector):
     longest: int = Field(default=600, ge=1)
     """Characters of a field beyond which it is too long."""
 
+    @property
+    def counts_tokens(self) -> bool:  # type: ignore[override]
+        """Whether the stage around which it stands does: no model reads for it."""
+        return self.over is not None and self.over.counts_tokens
+
     def reader(self, catalog: Catalog, env: Environment) -> Reader:
         """Ten for every broken rule, and between 0 and 1 for the share of odd words where they are densest."""
         columns = catalog.columns.items() if self.own else ()

@@ -22,6 +22,7 @@ class Goals(StagePlugin):
     """
 
     grants: ClassVar[Access] = Access.gradients
+    counts_tokens: ClassVar[bool] = False
 
     model: CatalogPath | None = None
     """A folder `seed-<number>` that `testbed train goals` left. When left out, heads are taught on simulated dialogues,

@@ -18,6 +18,7 @@ class ReaRec(StagePlugin):
     """Rank listings by what comes next in the request's history (ReaRec: Tang et al. 2025, arXiv 2503.22675)."""
 
     grants: ClassVar[Access] = Access.gradients
+    counts_tokens: ClassVar[bool] = False
 
     model: CatalogPath | None = None
     """A folder `seed-<number>` that `testbed train rearec` left. When left out, a small model of texts is taught on

@@ -21,6 +21,7 @@ class SEAL(StagePlugin):
     """Rank listings by n-grams of the catalog that a language model generates (Bevilacqua et al. 2022)."""
 
     grants: ClassVar[Access] = Access.scores
+    counts_tokens: ClassVar[bool] = False
 
     model: str | None = "smollm2-135m"
     """Packaged name, folder, GGUF file or hub id of a causal or encoder-decoder model; null for query words only."""

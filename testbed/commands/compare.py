@@ -68,6 +68,8 @@ def _rankings(path: Path) -> dict[str, tuple[str, ...]]:
 
 
 def _print(heading: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    from testbed.tables.row import whose_p
+
     if not rows:
         return
     click.echo()
@@ -84,6 +86,9 @@ def _print(heading: str, rows: Sequence[Mapping[str, Any]]) -> None:
             f"{visible(row['arm']):<14} {visible(row['against'] or '-'):<14} {_number(row['base_value'])} "
             f"{_number(row['run_value'])} {_number(row['estimate'], '+')}  {say_bounds(row)}{mark}"
         )
+    marked = [row for row in rows if row.get("p_holm") is not None]
+    if marked:
+        click.echo(f"* p < .05 after Holm's correction. {whose_p(marked)}".rstrip())
 
 
 def _number(value: float | None, sign: str = "") -> str:

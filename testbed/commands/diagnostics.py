@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from testbed.errors import visible
+from testbed.tables.row import signed
 
 
 def lines_of(found: Mapping[str, Any]) -> Iterator[str]:
@@ -52,7 +53,7 @@ def _shift(one: Mapping[str, Any]) -> str:
 def _effect(one: Mapping[str, Any]) -> str:
     if one["estimate"] is None:
         return "-"
-    bounds = "" if one["low"] is None else f" [{one['low']:+.3f}, {one['high']:+.3f}]"
+    bounds = "" if one["low"] is None else f" [{signed(one['low'], 3)}, {signed(one['high'], 3)}]"
     return f"{one['estimate']:+.3f}{bounds}"
 
 

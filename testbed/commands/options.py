@@ -44,8 +44,10 @@ def print_json(data: object) -> None:
 
 
 def say_bounds(row: Mapping[str, Any]) -> str:
-    """`[low, high]` of a row of tables.json; '' where no interval can be given."""
-    return "" if row["low"] is None else f"[{row['low']:+.3f}, {row['high']:+.3f}]"
+    """`[low, high]` of a row of tables.json; where none can be given '', or `in every pair` if nothing varied."""
+    from testbed.tables.row import same, signed
+
+    return same(row) if row["low"] is None else f"[{signed(row['low'], 3)}, {signed(row['high'], 3)}]"
 
 
 def overrides(

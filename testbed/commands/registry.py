@@ -117,5 +117,11 @@ def verify_texts(
 
 
 def _said(effect: Effect) -> str:
-    bounds = "" if effect.low is None else f" [{effect.low:+.2f}, {effect.high:+.2f}]"
+    from testbed.tables.row import signed
+
+    bounds = (
+        ""
+        if effect.low is None or effect.high is None
+        else f" [{signed(effect.low, 2)}, {signed(effect.high, 2)}]"
+    )
     return f"{effect.measure} {effect.estimate:+.2f}{bounds}"

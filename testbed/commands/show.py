@@ -67,6 +67,7 @@ def _show_run(path: Path, everything: bool, as_json: bool) -> None:
     click.echo()
     header = f"{'measure':<12} {'target':<22} {'arm':<14} {'against':<14} {'estimate':>9}  interval"
     click.secho(header, bold=True)
+    place: tuple[str, str | None] | None = None
     for row in tables["rows"]:
         if row["selection"] != "mean" or row["estimate"] is None or row["section"] == "transfer":
             continue
@@ -74,6 +75,9 @@ def _show_run(path: Path, everything: bool, as_json: bool) -> None:
             continue
         sign = "+" if row["against"] else ""
         if everything or row["measure"] in wanted:
+            if place != (row["arm"], row["against"]):
+                place = row["arm"], row["against"]
+                click.secho("\n" + " against ".join(visible(arm) for arm in place if arm), bold=True)
             click.echo(
                 f"{visible(row['measure']):<12} {visible(row['target']):<22} {visible(row['arm']):<14} "
                 f"{visible(row['against'] or ''):<14} {row['estimate']:>{sign}9.3f}  {say_bounds(row)}"

@@ -14,6 +14,7 @@ from testbed.report.charts.scatter import Point, scatter
 from testbed.report.numbers import number, probability, with_interval
 from testbed.report.page import Figure, Section, Table
 from testbed.report.text import name
+from testbed.tables.row import whose_p
 from testbed.tables.run import ATTACK, CLEAN
 from testbed.types import STACK
 
@@ -66,8 +67,8 @@ def _effects(tables: Tables) -> list[Section]:
         lead = (
             f"{measure} of the attack against {against.replace('_', ' ')}, in points, with 95 % intervals; means over "
             "targets, seeds, requests and orders. Columns are attacks. An asterisk marks p < .05 after Holm's "
-            "correction over all cells."
-        )
+            f"correction over all cells. {whose_p(rows)}"
+        ).strip()
         head = ["cell", f"{measure} [95 %]", "p", "least p possible", "p, Holm", "pairs"]
         body = [
             [_label(row["place"]), with_interval(row, "points") + dagger(tables, row["place"]),

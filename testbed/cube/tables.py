@@ -20,7 +20,7 @@ from testbed.tables.search import survival_curve
 from testbed.tables.transfer import SECTION
 
 QUALITY = "nDCG@10"
-FIELDS = ("estimate", "low", "high", "n", "blocks", "p", "p_min")
+FIELDS = ("estimate", "low", "high", "n", "blocks", "over", "p", "p_min", "method")
 Place = Mapping[str, str]
 
 
@@ -225,7 +225,9 @@ def _quality(cube: Mapping[str, Any], cells: Cells, measure: str) -> Iterator[di
             yield {
                 "stack": stack,
                 "defence": defence,
-                "quality": {key: clean[key] for key in ("estimate", "low", "high")} if clean else None,
+                "quality": {key: clean[key] for key in ("estimate", "low", "high", "method")}
+                if clean
+                else None,
                 "worst": {key: worst[key] for key in ("estimate", "low", "high")},
                 "attack": place.get("attack", ATTACK),
             }

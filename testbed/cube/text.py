@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from testbed.errors import listed, visible
+from testbed.tables.row import same, signed, whose_p
 from testbed.tables.run import ATTACK, CLEAN
 from testbed.types import STACK
 
@@ -97,6 +98,8 @@ def _matrix(
     attacks, columns = dict.fromkeys(one for one, _ in found), dict.fromkeys(one for _, one in found)
     tested = any(row["p_holm"] is not None for row in rows)
     yield f"{title}{'; * p < .05 after Holm over all cells' if tested else ''}"
+    if tested and (said := whose_p(rows)):
+        yield said
     left = max(len(one) for one in attacks) + 2
     yield " " * left + "".join(f"{visible(one)[: WIDE - 2]:<{WIDE}}" for one in columns).rstrip()
     for attack in attacks:
@@ -122,5 +125,5 @@ def _mark(row: Mapping[str, Any] | None) -> str:
 def _number(row: Mapping[str, Any] | None) -> str:
     if not row or row.get("estimate") is None:
         return "-"
-    bounds = "" if row.get("low") is None else f" [{row['low']:+.2f}, {row['high']:+.2f}]"
-    return f"{row['estimate']:+.2f}{bounds}"
+    beside = same(row) if row.get("low") is None else f"[{signed(row['low'], 2)}, {signed(row['high'], 2)}]"
+    return f"{row['estimate']:+.2f} {beside}".rstrip()

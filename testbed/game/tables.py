@@ -30,7 +30,8 @@ def game_tables(
     rows = []
     for place in np.ndindex(*payoffs.shape[1:]):
         cells = [
-            intervals.of(Cells(values[player][place][None], (0,)), (0, 1)) for player in range(len(vendors))
+            intervals.of(Cells(values[player][place][None], (0,)), (0, 1), binary=payoff == "first")
+            for player in range(len(vendors))
         ]
         rows.append(
             {

@@ -53,6 +53,8 @@ class StagePlugin(Plugin):
     """The most that its stage can show an attacker where it is the last one; checked before anything is built."""
     detects: ClassVar[bool] = False
     """Whether its stage judges listings by themselves (`Detecting`), so that it is named among the detectors."""
+    counts_tokens: ClassVar[bool] = True
+    """Whether rankings are charged with tokens (`Usage.tokens`); an estimate has none where no stage is."""
 
     @property
     def deterministic(self) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from testbed.tables.row import same
+
 Unit = Literal["points", "share", "value", "count"]
 SHARES = ("top@", "lift@", "violation", "survives:", "first:")
 SHARE_NAMES = {"promoted", "demoted", "unchanged", "net", "entered", "dropped", "listed", "settled_first"}
@@ -25,7 +27,10 @@ def unit_of(row: Mapping[str, Any]) -> Unit:
 def number(
     value: float | None, unit: Unit = "value", *, sign: bool | None = None, digits: int | None = None
 ) -> str:
-    """`+43`, `53`, `0.652` or `1,200`: points and per cent without their unit; a real minus sign."""
+    """`+43`, `53`, `0.652` or `1,200`: points and per cent without their unit; a real minus sign.
+
+    One digit more where rounding would make 0 of what is none.
+    """
     if value is None:
         return NONE
     signed = unit == "points" if sign is None else sign
@@ -36,6 +41,7 @@ def number(
         digits = 0 if abs(value) >= 100 or value == int(value) else 1
     else:
         digits = digits if digits is not None else 3 if abs(value) < 10 else 1
+        digits += 0.5 * 10 ** -(digits + 1) <= abs(value) < 0.5 * 10**-digits
     text = f"{value:{'+' if signed else ''},.{digits}f}"
     if not text.strip("+-0."):
         text = text.lstrip("+-")
@@ -50,10 +56,11 @@ def bracket(row: Mapping[str, Any] | None, unit: Unit = "value", *, sign: bool |
 
 
 def with_interval(row: Mapping[str, Any] | None, unit: Unit = "value", *, sign: bool | None = None) -> str:
-    """`+43 [+20, +70]`."""
+    """`+43 [+20, +70]`; `0.000 in every pair` without an interval because nothing varied."""
     if row is None:
         return NONE
-    return f"{number(row['estimate'], unit, sign=sign)} {bracket(row, unit, sign=sign)}".strip()
+    beside = bracket(row, unit, sign=sign) or same(row)
+    return f"{number(row['estimate'], unit, sign=sign)} {beside}".strip()
 
 
 def probability(p: float | None) -> str:

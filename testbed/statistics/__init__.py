@@ -2,12 +2,13 @@
 
 from testbed.statistics.bootstrap import distribution, weights
 from testbed.statistics.cells import Cells, Layout
-from testbed.statistics.interval import Interval, Intervals, generalises, nothing_happened
+from testbed.statistics.interval import CONSTANT, Interval, Intervals, generalises, nothing_happened
 from testbed.statistics.power import detectable, mcnemar_power, rates
 from testbed.statistics.significance import TestResult, clopper_pearson, holm, mcnemar, sign_flip
 from testbed.statistics.variance import Spread, spread
 
 __all__ = [
+    "CONSTANT",
     "Cells",
     "Interval",
     "Intervals",

@@ -17,6 +17,8 @@ FEWEST_TARGETS = 3
 """With fewer targets a pooled interval speaks of the targets of the run and not of others like them."""
 BOOTSTRAP = "hierarchical bootstrap"
 CLOPPER_PEARSON = "clopper-pearson"
+CONSTANT = "constant"
+"""A number that is no event was the same everywhere: that bounds no mean, so there is no interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class Interval:
 
     `low`, `high`: None where no interval can be given. `n`: values averaged, in `blocks` of target × seed.
     `over`: the factors that the interval generalises over, others being held fixed. `method`: how it was
-    computed, '' for none.
+    computed, or why it was not (`CONSTANT`), '' where single values say nothing of others.
     """
 
     estimate: float | None
@@ -56,11 +58,17 @@ class Intervals:
         self._draws = lru_cache(maxsize=32)(self._draw)
 
     def of(
-        self, cells: Cells, bounds: tuple[float, float] | None = None, *, binary: bool = False
+        self,
+        cells: Cells,
+        bounds: tuple[float, float] | None = None,
+        *,
+        binary: bool = False,
+        floor: bool = True,
     ) -> Interval:
         """The mean of the cells with its interval, clipped to the `bounds` of single values.
 
-        `binary`: values are 0 or 1, or differences of such, so rare events get a floor (`_floor`).
+        `binary`: values are events, 0 or 1, or differences of such: what never happened is bounded as a rate
+        (`nothing_happened`), and rare events get a least variance (`_floor`) unless `floor` is False.
         """
         cells = cells.trimmed()
         if not cells.n:
@@ -69,11 +77,11 @@ class Intervals:
         estimate = cells.estimate
         common = {"n": cells.n, "blocks": len(cells.targets), "over": over}
         if _constant(cells):
-            if bounds is None:
-                return Interval(estimate, **common)  # type: ignore[arg-type]
+            if bounds is None or not binary:
+                return Interval(estimate, method=CONSTANT if cells.n > 1 else "", **common)  # type: ignore[arg-type]
             low, high = nothing_happened(estimate, cells.situations, bounds, self.level)
             return Interval(estimate, low, high, method=CLOPPER_PEARSON, **common)  # type: ignore[arg-type]
-        low, high = self._scaled(cells, estimate, "targets" in over, bounds if binary else None)
+        low, high = self._scaled(cells, estimate, "targets" in over, bounds if binary and floor else None)
         if bounds is not None:
             low, high = max(low, bounds[0]), min(high, bounds[1])
         return Interval(estimate, low, high, method=BOOTSTRAP, **common)  # type: ignore[arg-type]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from testbed.statistics import Interval, TestResult
+from testbed.statistics import CONSTANT, Interval, TestResult
 
 MEAN, BEST = "mean", "best_of_validation"
 PLACES = ("source", "victim")
@@ -53,6 +54,29 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.6g}") + 0.0 if math.isfinite(value) else None
     return value
+
+
+def signed(value: float, digits: int) -> str:
+    """`+0.123`; one digit more where rounding would make 0 of what is none, so that a side of 0 is not lost."""
+    text = f"{value:+.{digits}f}"
+    if text.strip("+-0."):
+        return text
+    closer = f"{value:+.{digits + 1}f}"
+    return closer if closer.strip("+-0.") else f"{0.0:+.{digits}f}"
+
+
+def same(row: Mapping[str, Any]) -> str:
+    """`in every pair` (`in every ranking` of a level) where a row has no interval because nothing varied; else ''."""
+    if row.get("method") != CONSTANT:
+        return ""
+    return "in every pair" if row.get("against") or "base_value" in row else "in every ranking"
+
+
+def whose_p(rows: Iterable[Mapping[str, Any]]) -> str:
+    """A sentence on whom p speaks of, where it stands beside an interval that generalises over targets; else ''."""
+    if any(row.get("p") is not None and "targets" in (row.get("over") or ()) for row in rows):
+        return "p is for these targets; an interval over all of them is for others like them, and may well be wider."
+    return ""
 
 
 def interval_fields(interval: Interval, test: TestResult | None = None) -> dict[str, Any]:

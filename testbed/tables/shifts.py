@@ -78,6 +78,7 @@ def rivals(outcomes: Outcomes, targets: Sequence[str]) -> tuple[list[dict[str, A
                     "taken": interval.estimate,
                     "low": interval.low,
                     "high": interval.high,
+                    "method": interval.method,
                 }
             )
         rows += _concentration_rows(run, target, means, pairs)

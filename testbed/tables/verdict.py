@@ -8,7 +8,7 @@ from typing import Any
 from testbed.errors import listed
 from testbed.records import AttackRecord
 from testbed.statistics import detectable
-from testbed.tables.row import BEST, MEAN, Row
+from testbed.tables.row import BEST, MEAN, Row, signed
 from testbed.tables.run import ALL, ATTACK, CLEAN, Run
 
 FIELDS = ("estimate", "low", "high", "n", "blocks", "over", "p", "p_min", "method")
@@ -143,14 +143,14 @@ def _sentence(run: Run, found: dict[str, Any]) -> str:
             text += f" Attack minus {control}: {_points(difference)}."
     fixed = [name for name in ("targets", "seeds", "requests", "orders") if name not in main["over"]]
     if fixed:
-        text += f" The interval holds for these {' and '.join(fixed)} only."
+        text += f" The interval holds for these {' and '.join(filter(None, (', '.join(fixed[:-1]), fixed[-1])))} only."
     return text
 
 
 def _points(effect: dict[str, Any]) -> str:
-    text = f"{100 * effect['estimate']:+.0f} points"
+    text = f"{signed(100 * effect['estimate'], 0)} points"
     if effect["low"] is not None:
-        text += f" (95 % interval {100 * effect['low']:+.0f} to {100 * effect['high']:+.0f})"
+        text += f" (95 % interval {signed(100 * effect['low'], 0)} to {signed(100 * effect['high'], 0)})"
     return text
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from made_up_run import ITEMS, manifest, records
 
+from testbed.commands.options import say_bounds
 from testbed.compare import compare
 from testbed.errors import UserError
 from testbed.records import EvaluationRecord, Record, to_line
@@ -80,6 +81,9 @@ def test_a_run_against_itself_differs_nowhere(tmp_path: Path) -> None:
     made = records()
     found = compare([run(tmp_path / "a", made), run(tmp_path / "b", made)])
     assert {row["estimate"] for row in found["rows"]} == {0}
+    lift, quality = find(found, "lift@1", "attack", "clean"), find(found, "nDCG@10", "attack", None)
+    assert lift["low"] < 0 < lift["high"], "an event that never happened is bounded"
+    assert (quality["low"], quality["method"], say_bounds(quality)) == (None, "constant", "in every pair")
     assert found["notes"] == []
 
 

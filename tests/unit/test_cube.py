@@ -245,7 +245,9 @@ def test_tables_put_the_cells_side_by_side(finished: Path) -> None:
         ("whole", "reversed"),
         ("five", "none"),
     ]
-    assert any(row["measure"] == "harm" for row in tables["effects"])
+    harm = [row for row in tables["effects"] if row["measure"] == "harm" and row["place"]["budget"] == "0"]
+    assert {(row["estimate"], row["low"], row["method"]) for row in harm} == {(0, None, "constant")}
+    assert "0.000 in every pair" in (finished / "report.html").read_text()
 
 
 def test_holm_is_over_all_cells(finished: Path) -> None:
@@ -353,6 +355,15 @@ def test_failed_searches_are_told_wherever_the_cell_has_an_effect(file: Path, tm
     page = (tmp_path / "out" / "report.html").read_text()
     assert f"S{told[1:]}." in page
     assert f"<figcaption>{mark}</figcaption>" in page
+
+
+def test_the_text_says_whom_p_speaks_of_beside_an_interval_over_targets(finished: Path) -> None:
+    tables = json.loads((finished / "tables.json").read_text())
+    said = "p is for these targets"
+    assert said not in "\n".join(lines_of(tables)), "with two targets the interval is about them too"
+    for row in tables["effects"]:
+        row["over"] = ["targets", *row["over"]]
+    assert said in "\n".join(lines_of(tables))
 
 
 def test_a_cube_is_compared_by_the_measures_asked_for(ask: Ask, finished: Path) -> None:

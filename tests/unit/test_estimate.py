@@ -42,6 +42,9 @@ def test_a_prompt_is_about_as_long_as_is_estimated() -> None:
 SERVED = {"use": "endpoint", "model": "m", "price": {"input": 1.0, "output": 2.0}, "max_new_tokens": 100}
 
 
+STAGES = ("endpoint", "llm", "bm25", "schema", "vote", "perplexity", "agreement")
+
+
 def transferred(
     stack: list[dict[str, Any]],
     victims: dict[str, Any] | None,
@@ -63,7 +66,7 @@ def transferred(
     }
     if victims is not None:
         values["transfer"] = {"victims": victims, **({"sources": sources} if sources else {})}
-    served = toy_registry().extended(stages={"endpoint": installed().get("stages", "endpoint")})
+    served = toy_registry().extended(stages={name: installed().get("stages", name) for name in STAGES})
     return estimate(from_mapping(values, registry=served))
 
 
@@ -93,6 +96,24 @@ def test_tokens_are_those_of_the_stack_that_reads_them() -> None:
     short = transferred([{"use": "toy"}], {"short": [{"use": "toy", "k": 2}, {"use": "toy", "name": "last"}]})
     assert short["rankings"] == 2 * alone["rankings"]
     assert alone["evaluation_tokens"] < short["evaluation_tokens"] < 2 * alone["evaluation_tokens"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "counts"),
+    [
+        ({"use": "bm25", "k": 60}, False),
+        ({"use": "schema", "over": {"use": "bm25"}}, False),
+        ({"use": "vote", "over": {"use": "bm25"}}, False),
+        ({"use": "perplexity", "over": {"use": "bm25"}}, True),
+        ({"use": "agreement", "over": {"use": "bm25"}, "other": {"use": "llm"}}, True),
+        ({"use": "llm"}, True),
+    ],
+)
+def test_a_stack_that_counts_no_tokens_is_estimated_to_take_none(stage: dict[str, Any], counts: bool) -> None:
+    found = transferred([stage], None)
+    told = [found[key] for key in ("tokens_a_prompt", "evaluation_tokens", "attack_tokens")]
+    assert all(told) if counts else told == [0, 0, 0]
+    assert found["attack_queries"] > 0
 
 
 def test_nothing_is_told_of_searches_that_nothing_bounds() -> None:

@@ -138,6 +138,13 @@ def test_a_gate_never_passes_unseen(text: str, message: str) -> None:
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize(("text", "crossed"), [("harm.low > 0", False), ("harm.high > -0.1", True)])
+def test_bounds_of_what_never_varied_are_its_estimate(text: str, crossed: bool) -> None:
+    row = {"section": "harm", "measure": "harm", "target": "all", "arm": "attack", "against": "clean"}
+    row |= {"selection": "mean", "estimate": 0.0, "low": None, "high": None, "method": "constant"}  # type: ignore[dict-item]
+    assert evaluate(parse(text), {"rows": [row]}).crossed is crossed
+
+
 SCENARIO = {
     "version": 1,
     "name": "toy-gates",

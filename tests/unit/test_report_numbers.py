@@ -17,6 +17,8 @@ from testbed.report.numbers import bracket, number, probability, unit_of, with_i
         (-0.0001, "points", "0"),
         (0.53, "share", "53"),
         (0.652045, "value", "0.652"),
+        (-0.0004, "value", "−0.0004"),
+        (-0.00001, "value", "0.000"),
         (-1234.5678, "value", "−1,234.6"),
         (1234567.0, "count", "1,234,567"),
         (None, "points", "–"),
@@ -31,6 +33,14 @@ def test_intervals_stand_in_brackets() -> None:
     assert with_interval(row, "points") == "+43 [+20, +70]"
     assert bracket({"low": None, "high": None}, "points") == ""
     assert with_interval(None) == "–"
+
+
+def test_what_never_varied_has_words_in_the_place_of_brackets() -> None:
+    row = {"estimate": 0.0, "low": None, "high": None, "method": "constant", "against": "clean"}
+    assert with_interval(row) == "0.000 in every pair"
+    assert with_interval({**row, "against": None}) == "0.000 in every ranking"
+    assert with_interval({**row, "against": None, "base_value": 0.5}) == "0.000 in every pair"
+    assert with_interval({**row, "method": ""}) == "0.000"
 
 
 def test_p_values() -> None:

@@ -8,6 +8,7 @@ import pytest
 from report_runs import manifest, records
 
 from testbed.records import Record
+from testbed.report.sections.order import order
 from testbed.report.sections.verdict import Verdict, verdict
 from testbed.report.source import Source
 from testbed.tables import build
@@ -42,6 +43,29 @@ def test_cards_stand_in_order(lifted: Verdict) -> None:
     ]
     assert [card.main for card in lifted.cards] == [True, *[False] * 5]
     assert all(card.interval.startswith("[") for card in lifted.cards[:5])
+
+
+def test_p_beside_an_interval_over_targets_says_whom_it_speaks_of(lifted: Verdict) -> None:
+    assert lifted.cards[0].remark.endswith(" for these targets")
+    pair = MANY[:2]
+    two = found(records(targets=pair, seeds=(0, 1, 2), requests=("r0", "r1"), orders=4), pair)
+    assert ", p = " in two.cards[0].remark
+    assert "these targets" not in two.cards[0].remark, "its interval is about the same two"
+
+
+def test_controls_need_not_be_neutral(lifted: Verdict) -> None:
+    remarks = {card.title: card.remark for card in lifted.cards}
+    assert remarks["Control: random tokens"] == "minus clean; may lower, should not lift"
+    assert remarks["Control: honest text"] == "minus clean; a lift is a finding, no fault"
+
+
+def test_one_order_says_why_there_is_no_order_sensitivity() -> None:
+    about = manifest(MANY[:2], ("r0", "r1"))
+    one, more = (records(targets=MANY[:2], requests=("r0", "r1"), orders=orders) for orders in (1, 4))
+    alone, varied = (order(Source(build(made, about), about, made, "", {})) for made in (one, more))
+    assert [table.title for table in alone.tables] == ["First place by slot"]
+    assert alone.lead.endswith("are not given: every request was shown in one order only.")
+    assert varied.tables[0].title == "Order in numbers"
 
 
 def test_every_target_has_a_line(lifted: Verdict) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -125,3 +127,33 @@ def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="file: cannot be a run directory"):
         run(scenario(), tmp_path / "file")
+
+
+WORKER = """
+import multiprocessing.synchronize
+from testbed.on_processes import _start
+from testbed.scenario import from_mapping
+from testbed.world import build
+
+def refuse(*args, **kwargs):
+    raise AssertionError("a lock between processes")
+
+multiprocessing.synchronize.SemLock.__init__ = refuse
+_start(None)
+build(from_mapping({data}))
+from tqdm import tqdm
+list(tqdm([1], disable=True))
+"""
+
+
+def test_a_worker_makes_no_lock_that_it_would_leave_behind_when_terminated() -> None:
+    stage = {
+        "catalog": {"use": "coffee_machines"},
+        "stack": [{"use": "bm25"}],
+        "attack": {"use": "injection"},
+    }
+    threat = {"access": "ranks", "field": "Description", "budget": {"queries": 1}}
+    data = {**DATA, **stage, "threat": threat, "targets": {"items": ["aurelia-grand"]}}
+    code = WORKER.format(data=data)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

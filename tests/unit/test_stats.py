@@ -281,9 +281,14 @@ def test_no_values_no_interval() -> None:
     assert intervals().of(Cells(np.empty((0, 0, 0)), ())).estimate is None
 
 
-def test_an_unbounded_constant_has_no_interval() -> None:
-    found = intervals().of(Cells(np.ones((2, 2, 2)), (0, 0)))
-    assert (found.estimate, found.low, found.high, found.method) == (1.0, None, None, "")
+@pytest.mark.parametrize("bounds", [None, (0.0, 1.0)])
+def test_a_constant_that_is_no_event_has_no_interval(bounds: tuple[float, float] | None) -> None:
+    found = intervals().of(Cells(np.ones((2, 2, 2)), (0, 0)), bounds)
+    assert (found.estimate, found.low, found.high, found.method) == (1.0, None, None, "constant")
+
+
+def test_a_single_value_is_not_called_constant() -> None:
+    assert intervals().of(Cells(np.ones((1, 1, 1)), (0,)), (0, 1)).method == ""
 
 
 def test_cells_refuse_a_wrong_layout() -> None:

@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from made_up_run import ITEMS, manifest, records
 
+from testbed.cli import main
 from testbed.commands.show import _print_survival
 from testbed.errors import UserError
 from testbed.records import AttackRecord, EvaluationRecord, Record, StageRank, to_line
 from testbed.tables import build, frame, tables_of, write_tables
+from testbed.tables.row import signed, whose_p
 
 ROW_FIELDS = {
     *(
@@ -91,7 +94,8 @@ def test_values_by_hand(tables: dict[str, Any]) -> None:
     assert find(tables, "exposure")["estimate"] == pytest.approx(1 - 1 / np.log2(9), abs=1e-5)
     assert find(tables, "target_RR")["estimate"] == pytest.approx(7 / 8)
     assert find(tables, "kendall")["estimate"] == 1
-    assert find(tables, "harm")["estimate"] == 0
+    harm = find(tables, "harm")
+    assert [harm[key] for key in ("estimate", "low", "high", "method")] == [0, None, None, "constant"]
     assert find(tables, "exposure_taken")["estimate"] == pytest.approx(1 - 1 / np.log2(9), abs=1e-5)
     assert find(tables, "lift@1", against="random_tokens")["estimate"] == 1
     assert find(tables, "margin")["estimate"] == 8
@@ -368,6 +372,12 @@ def test_p_values_and_their_floor(tables: dict[str, Any]) -> None:
     assert find(tables, "promoted")["p"] is None
 
 
+def test_whom_p_speaks_of_is_said_beside_an_interval_over_targets() -> None:
+    row = {"p": 0.03, "over": ["targets", "requests"]}
+    assert whose_p([row]).startswith("p is for these targets; an interval")
+    assert whose_p([{**row, "p": None}, {**row, "over": ["seeds"]}]) == ""
+
+
 def test_holm_covers_the_cells_of_the_primary_measure(tables: dict[str, Any]) -> None:
     corrected = [row for row in tables["rows"] if row["p_holm"] is not None]
     assert {row["measure"] for row in corrected} == {"lift@1"}
@@ -400,6 +410,33 @@ def test_verdict(tables: dict[str, Any]) -> None:
         "mean over 4 texts for 2 targets and 80 pairs."
     )
     assert "for these targets only" in verdict["sentence"]
+
+
+def test_the_verdict_lists_all_that_was_held_fixed() -> None:
+    found = build(records(seeds=(0,), requests=("r0",), orders=range(1)), manifest())
+    assert "holds for these targets, seeds, requests and orders only." in found["verdict"]["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (-0.5, 0, "-0.5"),
+        (19.4, 0, "+19"),
+        (0.0, 0, "+0"),
+        (-1e-9, 0, "+0"),
+        (-0.0004, 3, "-0.0004"),
+        (-0.0, 2, "+0.00"),
+    ],
+)
+def test_rounding_does_not_make_nothing_of_a_bound(value: float, digits: int, text: str) -> None:
+    assert signed(value, digits) == text
+
+
+def test_effects_are_printed_under_their_contrast(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest()))
+    (tmp_path / "trials.jsonl").write_text("".join(to_line(record) + "\n" for record in records()))
+    shown = CliRunner().invoke(main, ["show", str(tmp_path)]).output
+    assert shown.count("\nattack against clean\n") == shown.count("\nattack against random_tokens\n") == 1
 
 
 def test_verdict_without_an_effect() -> None:

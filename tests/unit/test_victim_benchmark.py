@@ -146,7 +146,7 @@ def test_a_run_goes_on_where_it_stopped(
         assert f"\n| {name} | " in told[1]
     for name in ("likelihood, prior subtracted", "pointwise", "constrained"):
         assert f"\n| smollm2-135m, {name} | " in told[1]
-    assert "\n| judging rule (ceiling) | 1.000 [" in told[1]
+    assert "\n| judging rule (ceiling) | 1.000 | " in told[1], "never less, and no event: no interval"
     script["main"]([*arguments, "--readings", "pointwise"])
     assert (tmp_path / "log.jsonl").read_text() == whole
 

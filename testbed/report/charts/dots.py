@@ -18,7 +18,7 @@ LEFT, RIGHT, BOTTOM = 104, 104, 22
 
 @dataclass(frozen=True)
 class Dot:
-    """One row: a label, what it is drawn as, and an estimate with its interval."""
+    """One row: a label, what it is drawn as, and an estimate with its interval, or `beside` in its place."""
 
     label: str
     role: str
@@ -26,6 +26,7 @@ class Dot:
     estimate: float | None
     low: float | None = None
     high: float | None = None
+    beside: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,8 @@ def _draw(
         line = STAND_IN["ink"] if bars else colour
         axes.plot(span, (y, y), color=line, linewidth=1.2 if bars else 2.2, zorder=3)
         text += f"  [{number(dot.low, unit, digits=2)}, {number(dot.high, unit, digits=2)}]"
+    elif dot.beside:
+        text += f" {dot.beside}"
     if bars:
         axes.barh(y, scale * dot.estimate, height=ROW * 0.58, color=colour, alpha=0.55, zorder=2)
     else:

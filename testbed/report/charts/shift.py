@@ -10,6 +10,8 @@ from testbed.report.charts.colours import STAND_IN
 from testbed.report.charts.drawing import WIDTH, settings, surface, to_svg
 
 LEFT, TOP, BOTTOM, RIGHT = 62, 26, 58, 6
+TURNED = 22
+"""More room below where names of columns stand upright: of ranges of ranks, which are wider than a column."""
 
 
 def shift(
@@ -21,10 +23,13 @@ def shift(
     size = len(levels)
     cell = (WIDTH - LEFT - RIGHT) / size
     side = min(cell, 30.0)
-    height = TOP + side * size + BOTTOM
+    names = [*(level.replace("-", "–") for level in levels[:-1]), "none"] if size else []
+    turned = any("–" in level for level in names)
+    bottom = BOTTOM + TURNED * turned
+    height = TOP + side * size + bottom
     most = max((max(row) for row in counts), default=0) or 1
     with settings(salt):
-        figure, axes = surface(height, left=LEFT, right=RIGHT, top=TOP, bottom=BOTTOM)
+        figure, axes = surface(height, left=LEFT, right=RIGHT, top=TOP, bottom=bottom)
         figure.text(0, 1 - 10 / height, title, weight="bold", va="center")
         axes.set_xlim(0, size)
         axes.set_ylim(size, 0)
@@ -43,9 +48,11 @@ def shift(
             )
             axes.add_patch(box)
         places = [place + 0.5 for place in range(size)]
-        names = [level.replace("-", "–") for level in levels]
-        axes.set_yticks(places, names)
-        axes.set_xticks(places, [*names[:-1], "none"] if size else [])
+        axes.set_yticks(places, [*names[:-1], *levels[-1:]])
+        axes.set_xticks(places, names)
+        for label in axes.get_xticklabels():
+            if turned and len(label.get_text()) > 2:
+                label.set_rotation(90)
         axes.set_xlabel(f"rank under {arm}", labelpad=6)
         axes.set_ylabel("rank when clean", labelpad=4, rotation_mode="anchor")
         for spine in axes.spines.values():

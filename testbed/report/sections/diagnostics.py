@@ -7,6 +7,7 @@ from testbed.report.numbers import number, probability, with_interval
 from testbed.report.page import Figure, Section, Table
 from testbed.report.source import ALL, Row, Source, arm_label
 from testbed.report.text import name
+from testbed.tables.row import whose_p
 
 QUANTITIES = {
     "entropy": "entropy over listings, nats",
@@ -49,7 +50,8 @@ def diagnostics(source: Source) -> list[Section]:
         head = ["stage", "arm", "quantity", "step", *HEAD]
         tables.append(Table(head, rows, "By reasoning step", words=4))
         figures = _steps(found["steps"])
-    return [Section("diagnostics", "Diagnostics", LEAD, figures=figures, tables=tables)] if tables else []
+    lead = f"{LEAD} {whose_p(source.rows(section='effect'))}".strip()
+    return [Section("diagnostics", "Diagnostics", lead, figures=figures, tables=tables)] if tables else []
 
 
 def _steps(found: list[Row]) -> list[Figure]:

@@ -9,6 +9,7 @@ from testbed.report.charts.dots import Dot, Group, dots
 from testbed.report.numbers import Unit, count, number, probability, unit_of, with_interval
 from testbed.report.page import Figure, Section, Table
 from testbed.report.source import ALL, ATTACK, BEST, CLEAN, MEAN, Source, arm_label
+from testbed.tables.row import same, whose_p
 
 MOST_TARGETS = 8
 CAPTIONS = {
@@ -70,7 +71,7 @@ def _dots(source: Source, measure: str, contrasts: list[tuple[str, str, str]], t
         if row is not None:
             marker = arm_marker(arm)
             role = arm_role(arm) if against == CLEAN else "ink"
-            found.append(Dot(label, role, marker, row["estimate"], row["low"], row["high"]))
+            found.append(Dot(label, role, marker, row["estimate"], row["low"], row["high"], same(row)))
     return found
 
 
@@ -102,6 +103,7 @@ def _table(source: Source, measures: list[str]) -> Table:
         "Effects in numbers",
         "Lifts and net in points. Best seed: chosen on the validation situations, scored here. Holm's correction runs "
         f"over the cells of {source.measure}; other p values are exploratory. "
-        f"{count(len(source.targets), 'target')}, {count(len(source.tables['run']['seeds']), 'attack seed')}.",
+        f"{count(len(source.targets), 'target')}, {count(len(source.tables['run']['seeds']), 'attack seed')}. "
+        + whose_p(source.rows(section="effect")),
         words=4,
     )

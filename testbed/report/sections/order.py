@@ -10,6 +10,7 @@ from testbed.report.charts.lines import Line, lines
 from testbed.report.numbers import number, with_interval
 from testbed.report.page import Figure, Section, Swatch, Table
 from testbed.report.source import ALL, ATTACK, CLEAN, Source, arm_label
+from testbed.tables.order import UNORDERED
 
 MOST_PANELS = 6
 
@@ -45,7 +46,8 @@ def order(source: Source) -> Section:
         [source.name_of(target), arm_label(arm), number(slot + 1, "count"), *_cells(firsts)]
         for (target, arm, slot), firsts in sorted(found.items())
     ]
-    tables = [_bias_table(source)]
+    unordered = bias is not None and bias["note"] == UNORDERED
+    tables = [] if unordered else [_bias_table(source)]
     if rows:
         head = ["target", "arm", "slot", "first, % [95 %]", "rankings"]
         tables.append(
@@ -54,6 +56,8 @@ def order(source: Source) -> Section:
             )
         )
     lead = "A reader that follows the order of the prompt shows it here: how often the target is first, by its slot."
+    if unordered:
+        lead += f" Position bias and variance of the rank over orders are not given: {UNORDERED}."
     legend = [Swatch("clean", "grey"), Swatch("attack", "accent")] if figures and source.attacked else []
     return Section("order", title, lead, legend, figures, tables)
 

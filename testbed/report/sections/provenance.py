@@ -10,6 +10,7 @@ from testbed.report.numbers import bracket, number, probability, unit_of
 from testbed.report.page import Section, Table
 from testbed.report.source import ALL, Source, arm_label, measure_label
 from testbed.report.text import name
+from testbed.tables.row import same, whose_p
 
 MOST_ROWS = 1200
 READING = (
@@ -18,7 +19,8 @@ READING = (
     "Square brackets hold a 95 % interval. Where it includes zero, the run does not show an effect; it does not show "
     "that there is none: compare the smallest detectable effect.",
     "Every arm saw the same held-out requests in the same orders; texts were searched for on other situations.",
-    "An effect counts as the attack's own when attack minus random tokens excludes zero and the controls do not lift.",
+    "An effect counts as the attack's own when attack minus random tokens is above zero and random tokens alone do not "
+    "lift. Controls need not be neutral: honest text that lifts is a finding, and attack minus it says what lies add.",
     "Pairs are rankings compared, texts are targets times attack seeds: few texts, wide intervals, whatever the pairs.",
 )
 
@@ -91,6 +93,7 @@ def all_rows(source: Source) -> Section:
         every = len(rows)
         rows = [row for row in rows if row["target"] == ALL][:MOST_ROWS]
         lead += f" {every} rows are too many for a page: here are the {len(rows)} pooled over targets."
+    lead = f"{lead} {whose_p(rows)}".strip()
     tables = [
         Table(
             ["measure", "target", "arm", "against", "estimate", "95 % interval", "n", "p"],
@@ -136,7 +139,7 @@ def _cells(source: Source, row: Mapping[str, Any]) -> list[str]:
         arm_label(row["arm"]) + (", best seed" if row["selection"] != "mean" else "") + _way(row),
         arm_label(row["against"] or ""),
         number(row["estimate"], unit) + (percent if row["estimate"] is not None else ""),
-        bracket(row, unit),
+        bracket(row, unit) or same(row),
         number(row["n"], "count"),
         probability(row["p"]) if row["p"] is not None else "",
     ]

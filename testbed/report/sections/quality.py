@@ -8,6 +8,7 @@ from testbed.report.charts.scatter import Point, scatter
 from testbed.report.numbers import number, unit_of, with_interval
 from testbed.report.page import Figure, Section, Swatch, Table
 from testbed.report.source import ALL, ATTACK, CLEAN, Source, arm_label, measure_label
+from testbed.tables.row import same
 
 QUALITY, OTHERS = "nDCG@10", "others_nDCG@10"
 MOST_RIVALS = 12
@@ -90,10 +91,11 @@ def harm(source: Source) -> Section:
         rivals = [one for one in source.tables["rivals"] if one["target"] == target]
         most = sorted(rivals, key=lambda one: -abs(one["taken"]))[:MOST_RIVALS]
         bars = [
-            Dot(source.name_of(one["item"], 18), "accent", "o", one["taken"], one["low"], one["high"])
+            Dot(source.name_of(one["item"], 18), "accent", "o", one["taken"], one["low"], one["high"],
+                same({**one, "against": CLEAN}))
             for one in rivals
             if one in most
-        ]
+        ]  # fmt: skip
         if bars:
             group = Group(f"Attack for {source.name_of(target, 30)}", bars)
             svg = dots(
@@ -120,7 +122,7 @@ def harm(source: Source) -> Section:
     note = "Losses are positive when the arm did harm. Constraint violations in points, all else on its own scale."
     lead = (
         "Exposure, 1 / log2(1 + rank), that each rival lost (right of the line) or won (left) when the target "
-        "was attacked; lines are 95 % intervals."
+        "was attacked; lines are 95 % intervals. Where every pair says the same there is none: that bounds no mean."
     )
     if ATTACK in source.arms and not rows:
         return Section("harm", title, missing="No pair of rankings allows harm to be computed.")

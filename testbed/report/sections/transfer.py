@@ -10,6 +10,7 @@ from testbed.report.numbers import number, probability, with_interval
 from testbed.report.page import Figure, Section, Table
 from testbed.report.source import Source
 from testbed.report.text import name
+from testbed.tables.row import whose_p
 from testbed.tables.transfer import LEVEL, SECTION, parties
 from testbed.tables.transfer import matrix as cells_of
 
@@ -59,7 +60,8 @@ def transfer(source: Source) -> list[Section]:
         for one in sources
     ]
     table = Table(head, rows, "Sources and victims", words=2)
-    return [Section("transfer", "Transfer", LEAD, figures=[Figure(chart, caption)], tables=[table])]
+    lead = f"{LEAD} {whose_p(found.values())}".strip()
+    return [Section("transfer", "Transfer", lead, figures=[Figure(chart, caption)], tables=[table])]
 
 
 def _cell(row: Mapping[str, Any] | None) -> Cell:

@@ -10,6 +10,11 @@ from testbed.report.numbers import bracket, count, number, probability, with_int
 from testbed.report.source import ATTACK, BEST, CLEAN, MEAN, RANDOM, Source, arm_label
 from testbed.tables.verdict import failures, silent, unstarted
 
+CONTROLS = {
+    RANDOM: "minus clean; may lower, should not lift",
+    "honest_text": "minus clean; a lift is a finding, no fault",
+}
+
 
 @dataclass(frozen=True)
 class Card:
@@ -162,7 +167,7 @@ def _without_attack(source: Source) -> str:
 def _cards(source: Source, found: Mapping[str, Any], main: Mapping[str, Any]) -> list[Card]:
     pairs = f"{count(main['n'], 'pair')}, mean over {count(main['blocks'], 'text')}"
     if main["p"] is not None:
-        pairs += f", p {_p(main['p'])}"
+        pairs += f", p {_p(main['p'])}" + (" for these targets" if "targets" in main["over"] else "")
     cards = [_card(f"Net lift, {source.measure}", main, pairs, main=True)]
     best = found["pooled"][BEST]
     if best is not None and main["blocks"] > len(source.targets):
@@ -173,7 +178,7 @@ def _cards(source: Source, found: Mapping[str, Any], main: Mapping[str, Any]) ->
         if control == RANDOM and gap is not None:
             cards.append(_card(f"Attack − {label}", gap, "same length, same places"))
         if own is not None:
-            cards.append(_card(f"Control: {label}", own, "minus clean; should not lift"))
+            cards.append(_card(f"Control: {label}", own, CONTROLS.get(control, "minus clean")))
     rises = [one["rise"] for one in source.tables["power"] if one["rise"] is not None]
     if rises:
         pairs = min(one["pairs"] for one in source.tables["power"])
