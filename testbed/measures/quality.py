@@ -24,7 +24,8 @@ def quality(name: str) -> Level:
     def values(seen: Sequence[Seen]) -> Values:
         return evaluate(measure, seen)
 
-    return Level(str(measure), "quality", bounds, False, values)
+    event = measure.NAME == "Success" or (measure.NAME == "P" and measure.params.get("cutoff") == 1)
+    return Level(str(measure), "quality", bounds, event, values)
 
 
 def evaluate(measure: Any, seen: Sequence[Seen]) -> Values:

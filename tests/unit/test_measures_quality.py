@@ -55,3 +55,11 @@ def test_undefined_without_a_relevant_item() -> None:
     seen = [Seen(("a",)), Seen(("a",), relevance={}), Seen(("a",), relevance={"a": 0})]
     assert np.isnan(_level("nDCG@10").of(seen)).all()
     assert _level("nDCG@10").of([]).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("name", "event"),
+    [("Success@3", True), ("P@1", True), ("P@5", False), ("nDCG@10", False), ("RR", False)],
+)
+def test_what_is_0_or_1_is_an_event(name: str, event: bool) -> None:
+    assert _level(name).binary is event
