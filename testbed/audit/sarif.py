@@ -18,7 +18,7 @@ def sarif(audit: Audit, version: str = "0") -> dict[str, Any]:
     """The log as plain JSON values: one run, a rule per detector and one for masked fields, a result per finding.
 
     A result points to the line of the item where its catalog is a file, and always to `item/field` as a logical
-    location. `version`: of this distribution.
+    location. Warnings are notifications of the tool. `version`: of this distribution.
     """
     rules = _rules(audit)
     places = {rule["id"]: place for place, rule in enumerate(rules)}
@@ -36,6 +36,7 @@ def sarif(audit: Audit, version: str = "0") -> dict[str, Any]:
                     }
                 },
                 "columnKind": "unicodeCodePoints",
+                "invocations": [{"executionSuccessful": True, "toolExecutionNotifications": _told(audit)}],
                 "results": [_result(audit, finding, places[finding.rule]) for finding in audit.findings],
                 "properties": {
                     "catalog": audit.catalog.fingerprint,
@@ -46,6 +47,11 @@ def sarif(audit: Audit, version: str = "0") -> dict[str, Any]:
             }
         ],
     }
+
+
+def _told(audit: Audit) -> list[dict[str, Any]]:
+    """Warnings that belong to no finding."""
+    return [{"level": "warning", "message": {"text": visible(one.message)}} for one in audit.hidden]
 
 
 def _rules(audit: Audit) -> list[dict[str, Any]]:

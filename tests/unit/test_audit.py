@@ -261,6 +261,10 @@ def test_listings_that_hide_each_other_are_told_with_the_way_out(ask: Ask) -> No
     assert (warning["detector"], warning["hidden"]) == ("form", ["lamp", "chair"])
     assert warning["by"] == [{"item": "chair", "score": 10.25}, {"item": "lamp", "score": 10.25}]
     assert "{use: schema, own: false}" in warning["message"]
+    ask(*catalog, "schema", "--sarif", "found.sarif")
+    (run,) = json.loads(Path("found.sarif").read_text())["runs"]
+    (told_there,) = run["invocations"][0]["toolExecutionNotifications"]
+    assert told_there["message"]["text"] in result.stderr
     for other in (("{use: schema, own: false}",), ("schema", "--threshold", "5")):
         result = ask(*catalog, *other)
         assert (result.exit_code, result.stderr) == (3, ""), "both are found, and nothing is hidden"
