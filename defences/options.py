@@ -36,6 +36,11 @@ class Wrapper(StagePlugin):
         """Whether the stage is."""
         return self.over.deterministic
 
+    @property
+    def reads(self) -> int | None:
+        """What the stage does."""
+        return self.over.reads
+
     def charge(self, tokens: int, listings: int) -> Charge | None:
         """What the stage takes, for every copy."""
         return times(self.over.charge(tokens, listings), self.copies)
@@ -69,6 +74,11 @@ class Around(StagePlugin):
     def deterministic(self) -> bool:
         """Whether the stage is, if there is one."""
         return self.over is None or self.over.deterministic
+
+    @property
+    def reads(self) -> int | None:
+        """What the stage does, if there is one."""
+        return None if self.over is None else self.over.reads
 
     def charge(self, tokens: int, listings: int) -> Charge | None:
         """What the stage takes, if there is one."""

@@ -56,11 +56,25 @@ class Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
+        import warnings
+
+        usual, warnings.formatwarning = warnings.formatwarning, _warning
         try:
             return super().invoke(ctx)
         except UserError as fault:
             click.echo(str(fault), err=True)
             ctx.exit(fault.exit_code)
+        finally:
+            warnings.formatwarning = usual
+
+
+def _warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """One line, as faults are told, without the place in the code."""
+    from testbed.errors import visible
+
+    return f"warning: {visible(str(message))}\n"
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

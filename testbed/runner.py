@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from testbed.records import AttackRecord, Record
 from testbed.resume import failures, forget_failed, is_complete, put_in_order, refuse_another, refuse_changes
 from testbed.store import RunDirectory
 from testbed.workers import Done, Executor, Tell, Workers, perform_all
-from testbed.world import World, build
+from testbed.world import World, build, unread
 
 if TYPE_CHECKING:
     from testbed.scenario import Scenario
@@ -98,6 +99,8 @@ def _run(
     manifest = describe(world, argv, before["started"] if before else _now()) | {"limit": limit}
     if before is not None:
         refuse_changes(manifest, before, directory.path)
+    if told := unread(scenario, world.catalog):
+        warnings.warn(told, stacklevel=2)
     directory.prepare(scenario_text)
     directory.write_manifest(manifest)
     try:

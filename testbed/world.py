@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from testbed.errors import ScenarioError
+from testbed.errors import ScenarioError, listed
 from testbed.plan import Plan, plan
 from testbed.protocols import Context, Observer
 from testbed.stack import Call, Node, Stack
@@ -79,6 +79,26 @@ def load_catalog(scenario: Scenario) -> Catalog:
     if faults:
         raise ScenarioError(faults)
     return catalog
+
+
+def unread(scenario: Scenario, catalog: Catalog) -> str:
+    """A warning where a stage cuts off what an attacker would append, so that no text can do anything; else ''."""
+    for choice in scenario.stack:
+        limit = choice.plugin.reads
+        full = [
+            f"{target.field!r} of {target.item_id!r}"
+            for target in scenario.target_list
+            if limit is not None
+            and target.place == "append"
+            and len(catalog.fields(target.item_id)[target.field]) >= limit
+        ]
+        if full:
+            return (
+                f"stage {choice.name!r} reads {limit} characters of a field (field_limit), and {listed(full, 3)} "
+                f"{'have' if len(full) > 1 else 'has'} as many already: what is appended there is never seen; raise "
+                "the limit, prepend (threat.place), or attack another field"
+            )
+    return ""
 
 
 def build(

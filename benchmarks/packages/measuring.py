@@ -71,7 +71,9 @@ class Bench:
         return {
             "bm25": BM25(k=ROSTER),
             "dense": Dense(k=ROSTER),
-            "llm": LanguageModelRecommender(model="smollm2-135m-recommender", reading="pointwise"),
+            "llm": LanguageModelRecommender(
+                model="smollm2-135m-recommender", reading="pointwise", field_limit=None
+            ),
         }[name]
 
     @cached_property

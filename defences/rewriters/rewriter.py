@@ -32,6 +32,11 @@ class Rewriter(Around):
     fields: tuple[str, ...] | None = None
     """Fields that are rewritten; all but the name when left out."""
 
+    @property
+    def reads(self) -> int | None:
+        """All of a field: it is what is written that is cut."""
+        return None
+
     def rewrite(self, catalog: Catalog, env: Environment) -> Rewrite:
         """What turns a listing's fields into others. Names are put back in any case."""
         raise NotImplementedError

@@ -30,6 +30,11 @@ class PromptOptions(StagePlugin):
     field_limit: int | None = Field(default=600, ge=1)
     """Characters of a field that are shown; what is beyond is cut."""
 
+    @property
+    def reads(self) -> int | None:
+        """`field_limit`."""
+        return self.field_limit
+
     @field_validator("request_template")
     @classmethod
     def _holds_the_request(cls, template: str) -> str:

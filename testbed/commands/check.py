@@ -23,9 +23,9 @@ def command(scenario: Path, settings: tuple[str, ...], as_json: bool) -> None:
     Faults are printed as `file:line:column: path: message` and the exit code is 2.
     """
     from testbed.cube.load import is_cube, load_cube
-    from testbed.errors import UserError
+    from testbed.errors import UserError, visible
     from testbed.scenario import load
-    from testbed.world import load_catalog
+    from testbed.world import load_catalog, unread
 
     try:
         if is_cube(scenario):
@@ -33,18 +33,21 @@ def command(scenario: Path, settings: tuple[str, ...], as_json: bool) -> None:
             for cell in cube.cells:
                 load_catalog(cell.scenario)
             if as_json:
-                told = {"ok": True, "name": cube.name, "hash": cube.hash, "cells": len(cube.cells)}
-                print_json({"schema": 1, **told, "faults": []})
+                about = {"ok": True, "name": cube.name, "hash": cube.hash, "cells": len(cube.cells)}
+                print_json({"schema": 1, **about, "faults": []})
             else:
                 click.echo(f"{scenario}: fine ({cube.name}, {cube.hash}; a cube of {len(cube.cells)} cells)")
             return
         experiment = load(scenario, overrides(settings))
         catalog = load_catalog(experiment)
+        told = unread(experiment, catalog)
     except UserError as error:
         if not as_json:
             raise
         print_json({"schema": 1, "ok": False, "faults": _faults(error)})
         raise SystemExit(error.exit_code) from None
+    if told:
+        click.echo(f"warning: {visible(told)}", err=True)
     if as_json:
         print_json({"schema": 1, "ok": True, "name": experiment.name, "hash": experiment.hash, "faults": []})
     else:

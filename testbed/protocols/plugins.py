@@ -61,6 +61,11 @@ class StagePlugin(Plugin):
         """False when the same input may rank differently under another context seed."""
         return True
 
+    @property
+    def reads(self) -> int | None:
+        """Characters of a field that its stage reads, what is behind them being cut; None for all."""
+        return None
+
     def charge(self, tokens: int, listings: int) -> Charge | None:
         """What one ranking takes of a paid service: so many listings, in a prompt of roughly so many tokens.
 

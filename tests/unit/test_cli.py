@@ -265,6 +265,43 @@ def test_check_a_good_scenario(ask: Ask) -> None:
     assert found == {"schema": 1, "ok": True, "name": "quick", "hash": found["hash"], "faults": []}
 
 
+@pytest.mark.parametrize(
+    ("stage", "told"),
+    [
+        ("{use: llm, field_limit: 40}", True),
+        ("{use: schema, over: {use: vote, over: {use: llm, field_limit: 40}}}", True),
+        ("{use: summarise, over: {use: llm, field_limit: 40}}", False),
+        ("{use: llm, field_limit: null}", False),
+        ("{use: llm}", False),
+    ],
+)
+def test_text_that_a_stage_cuts_off_is_told(ask: Ask, stage: str, told: bool) -> None:
+    result = ask("check", QUICK, "--set", f"stack=[{stage}]")
+    assert result.exit_code == 0
+    assert ("reads 40 characters of a field" in result.stderr) is told
+    prepended = ask("check", QUICK, "--set", f"stack=[{stage}]", "--set", "threat.place=prepend")
+    assert prepended.stderr == ""
+
+
+def test_warnings_are_one_line_without_a_place_in_the_code(ask: Ask) -> None:
+    settings = (
+        "stack=[{use: schema, own: false, fpr: 0.001, over: {use: bm25}}]",
+        "attack={use: fixed_text, text: best}",
+        "threat.access=none",
+        "evaluate.requests=1",
+        "evaluate.orders=1",
+    )
+    changed = [word for one in settings for word in ("--set", one)]
+    done = subprocess.run(
+        [sys.executable, "-m", "testbed.cli", "run", QUICK, *changed, "--threads", "1"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    (line,) = [one for one in done.stderr.splitlines() if "honest listings are too few" in one]
+    assert line.startswith("warning: Schema: ")
+
+
 def test_check_says_all_faults_with_their_places(ask: Ask, tmp_path: Path) -> None:
     Path("bad.yaml").write_text(BAD)
     result = ask("check", "bad.yaml")
