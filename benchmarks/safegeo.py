@@ -28,7 +28,7 @@ from testbed.environment import Environment
 from testbed.errors import UserError
 
 DOCS = Path(__file__).parents[1] / "docs"
-BEGIN, END = "<!-- packages measured: begin -->", "<!-- packages measured: end -->"
+BEGIN, END = "<!-- packages behind {}: begin -->", "<!-- packages behind {}: end -->"
 VICTIMS = ("bm25", "dense", "llm")
 
 
@@ -51,10 +51,11 @@ def main(argv: Sequence[str] | None = None) -> None:
                 bench.run(name, lambda line: print(line, file=sys.stderr, flush=True))
         except KeyboardInterrupt:
             print("stopped; the same command goes on from here", file=sys.stderr)
-        text = "\n\n".join(filter(None, (table(bench, name) for name in given.victims)))
-        print(text)
-        if given.write_docs:
-            write(DOCS / "attack-table.md", text, BEGIN, END)
+        for name in given.victims:
+            text = table(bench, name)
+            print(f"{text}\n")
+            if given.write_docs and text:
+                write(DOCS / "attack-table.md", text, *(mark.format(name) for mark in (BEGIN, END)))
     except UserError as error:
         print(error, file=sys.stderr)
         raise SystemExit(error.exit_code) from None

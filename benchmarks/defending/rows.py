@@ -82,10 +82,10 @@ ADAPTIVE: dict[str, Adaptive] = {
         if base == BARE and name != "agreement with dense"
     },
     "prior subtracted": Adaptive(TUNED.model_copy(update={"prior": "subtract"})),
-    "known_answer": Adaptive(KnownAnswer(asked=TUNED, over=TUNED), queries=60, attacks=DEAR),
+    "known_answer": Adaptive(KnownAnswer(asked=TUNED, over=TUNED), queries=30, attacks=("injection",)),
     "agreement with dense": Adaptive(Agreement(over=TUNED, other=Dense(k=1000)), queries=60, attacks=DEAR),
     "attribution": Adaptive(Attribution(over=TUNED), queries=60, attacks=DEAR),
     LIST: Adaptive(LISTWISE, LIST, queries=60, attacks=DEAR),
     "vote, 3 votes": Adaptive(Vote(over=LISTWISE, votes=3), LIST, queries=60, attacks=DEAR),
 }
-"""Of the adaptive attacks. What asks for whole rankings to judge one text has half the budget and two attacks."""
+"""Of the adaptive attacks. What asks for whole rankings to judge one text has less budget and fewer attacks."""
