@@ -19,6 +19,7 @@ from testbed.cube.report import render
 from testbed.cube.text import lines_of
 from testbed.environment import Environment
 from testbed.errors import ScenarioError, UserError
+from testbed.on_processes import _opened as open_processes
 from testbed.protocols import StagePlugin, Step, Victim
 from testbed.registry import Registry
 from testbed.runner import run
@@ -319,6 +320,24 @@ def test_the_text_says_where_a_cell_is_missing(finished: Path) -> None:
     assert "partial" not in text
     tables["cells"][0]["state"] = "interrupted"
     assert next(lines_of(tables)) == "partial: 5 of 6 cells are finished; the others are left out"
+
+
+def test_processes_are_kept_from_cell_to_cell_and_change_nothing(
+    file: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+
+    def counted(jobs: int) -> Any:
+        opened.append(jobs)
+        return open_processes(jobs)
+
+    monkeypatch.setattr("testbed.on_processes._opened", counted)
+    cube = load_cube(file, registry=registry())
+    assert run_cube(cube, tmp_path / "out", jobs=2).failed == ()
+    assert opened == [2]
+    for cell in cube.cells:
+        there = Path("cells", cell.folder, "trials.jsonl")
+        assert (tmp_path / "out" / there).read_bytes() == (finished / there).read_bytes()
 
 
 class Brittle(ToyAttack):
