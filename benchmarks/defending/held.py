@@ -99,7 +99,7 @@ def best_of_all(log: Log, defences: Mapping[str, Adaptive]) -> str:
                 written(gained),
                 written(more),
                 "" if bare else written(less),
-                "" if bare else said(gained, more, less),
+                "" if bare else said(interval(one.gain("random")), gained, more, less),
             )
         )
     return markdown(HEAD, lines) if lines else ""
@@ -124,8 +124,13 @@ def interval(gains: np.ndarray, bound: float = 1) -> Interval:
     return Intervals(lambda name: rng_for("adaptive", name)).of(cells, (-bound, bound))
 
 
-def said(gained: Interval, more: Interval, less: Interval) -> str:
-    """Whether the attack is better than the clean listing and random text, and the defence takes something from it."""
+def said(chance: Interval, gained: Interval, more: Interval, less: Interval) -> str:
+    """Whether the attack is better than the clean listing and random text, and the defence takes something from it.
+
+    Where random text gains as well (`chance`), the defence favours whoever writes more.
+    """
+    if chance.low is not None and chance.low > 0:
+        return "**random text wins**"
     works = all(one.low is not None and one.low > 0 for one in (gained, more))
     taken = less.high is not None and less.high < 0
     return {

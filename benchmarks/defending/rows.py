@@ -35,6 +35,7 @@ DETECTORS: dict[str, Detector] = {
     "likelihood_ratio": LikelihoodRatio(),
 }
 TUNED = LanguageModelRecommender(model="smollm2-135m-recommender", reading="pointwise")
+PRIOR = TUNED.model_copy(update={"prior": "subtract"})
 LISTWISE = LanguageModelRecommender(model="smollm2-135m-recommender")
 PROBES: dict[str, Detector] = {"known_answer": KnownAnswer(asked=TUNED)}
 BARE, LIST = "none (pointwise)", "none (listwise)"
@@ -52,6 +53,7 @@ DEFENCES: dict[str, tuple[StagePlugin, str]] = {
     "sandwich": (Sandwich(over=TUNED), BARE),
     "smooth, 3 votes": (Smooth(over=TUNED, votes=3), BARE),
     "agreement with dense": (Agreement(over=TUNED, other=Dense(k=1000)), BARE),
+    "prior subtracted": (PRIOR, BARE),
     LIST: (LISTWISE, LIST),
     "vote, 5 votes": (Vote(over=LISTWISE), LIST),
     "attribution": (Attribution(over=LISTWISE), LIST),
@@ -81,7 +83,6 @@ ADAPTIVE: dict[str, Adaptive] = {
         for name, (plugin, base) in DEFENCES.items()
         if base == BARE and name != "agreement with dense"
     },
-    "prior subtracted": Adaptive(TUNED.model_copy(update={"prior": "subtract"})),
     "known_answer": Adaptive(KnownAnswer(asked=TUNED, over=TUNED), queries=30, attacks=("injection",)),
     "agreement with dense": Adaptive(Agreement(over=TUNED, other=Dense(k=1000)), queries=60, attacks=DEAR),
     "attribution": Adaptive(Attribution(over=TUNED), queries=60, attacks=DEAR),

@@ -129,8 +129,11 @@ def test_of_several_attacks_the_one_with_the_least_loss_counts_whatever_it_ranks
     ],
 )
 def test_verdicts(more: tuple[float, float], less: tuple[float, float], word: str) -> None:
-    assert said(Interval(0, 0.1, 0.2), Interval(0, *more), Interval(0, *less)) == word
-    assert said(Interval(0, -0.1, 0.2), Interval(0, *more), Interval(0, *less)) in ("**holds**", "undecided")
+    nothing, gained = Interval(0, -0.1, 0.2), Interval(0, 0.1, 0.2)
+    rest = Interval(0, *more), Interval(0, *less)
+    assert said(nothing, gained, *rest) == word
+    assert said(nothing, nothing, *rest) in ("**holds**", "undecided")
+    assert said(gained, gained, *rest) == "**random text wins**"
 
 
 def test_intervals_are_over_targets_and_requests() -> None:
