@@ -37,9 +37,9 @@ class Wrapper(StagePlugin):
         return self.over.deterministic
 
     @property
-    def reads(self) -> int | None:
+    def field_characters(self) -> int | None:
         """What the stage does."""
-        return self.over.reads
+        return self.over.field_characters
 
     def charge(self, tokens: int, listings: int) -> Charge | None:
         """What the stage takes, for every copy."""
@@ -76,9 +76,9 @@ class Around(StagePlugin):
         return self.over is None or self.over.deterministic
 
     @property
-    def reads(self) -> int | None:
+    def field_characters(self) -> int | None:
         """What the stage does, if there is one."""
-        return None if self.over is None else self.over.reads
+        return None if self.over is None else self.over.field_characters
 
     def charge(self, tokens: int, listings: int) -> Charge | None:
         """What the stage takes, if there is one."""

@@ -84,7 +84,7 @@ def load_catalog(scenario: Scenario) -> Catalog:
 def unread(scenario: Scenario, catalog: Catalog) -> str:
     """A warning where a stage cuts off what an attacker would append, so that no text can do anything; else ''."""
     for choice in scenario.stack:
-        limit = choice.plugin.reads
+        limit = choice.plugin.field_characters
         full = [
             f"{target.field!r} of {target.item_id!r}"
             for target in scenario.target_list

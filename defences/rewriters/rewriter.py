@@ -33,7 +33,7 @@ class Rewriter(Around):
     """Fields that are rewritten; all but the name when left out."""
 
     @property
-    def reads(self) -> int | None:
+    def field_characters(self) -> int | None:
         """All of a field: it is what is written that is cut."""
         return None
 

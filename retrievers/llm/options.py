@@ -31,7 +31,7 @@ class PromptOptions(StagePlugin):
     """Characters of a field that are shown; what is beyond is cut."""
 
     @property
-    def reads(self) -> int | None:
+    def field_characters(self) -> int | None:
         """`field_limit`."""
         return self.field_limit
 

@@ -62,7 +62,7 @@ class StagePlugin(Plugin):
         return True
 
     @property
-    def reads(self) -> int | None:
+    def field_characters(self) -> int | None:
         """Characters of a field that its stage reads, what is behind them being cut; None for all."""
         return None
 
