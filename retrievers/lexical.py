@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from retrievers.postings import Corpus, Formula, Postings, tokenized
-from retrievers.shown import Documents, best, objective_of, query_of, ranked, source_of
+from retrievers.shown import Documents, best, objective_of, query_of, ranked, rows_of, source_of
 from testbed.types import Intervention, Slate, Target, Usage
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class LexicalRetriever:
         scores, ranks = self.scores(context, slate), self.documents.id_ranks
         source = source_of(slate)
         if source is None:
-            return ranked(slate, scores, ranks[self._rows(slate)], self.options.k)
+            return ranked(slate, scores, ranks[rows_of(slate, self.documents.catalog)], self.options.k)
         ids = self.documents.catalog.ids
         chosen = best(scores, ranks, self.options.k)
         return Slate(tuple(source.listing(ids[row], float(scores[row])) for row in chosen))
@@ -91,7 +91,7 @@ class LexicalRetriever:
                 self if source.intervention == self.intervention else self.with_edits(source.intervention)
             )
             return edited.corpus.scores(query, formula).round(DECIMALS)
-        rows = self._rows(slate)
+        rows = rows_of(slate, self.documents.catalog)
         unseen = {row: words for row, words in self.corpus.replaced.items() if row not in rows}
         shown = self._counted(self.documents.changed(rows.tolist(), list(slate)))
         scores = Corpus(self.corpus.postings, unseen | shown).scores(query, formula)[rows]
@@ -100,7 +100,3 @@ class LexicalRetriever:
     def _counted(self, texts: Mapping[int, str]) -> dict[int, Counter[str]]:
         words = tokenized(list(texts.values()), self.options.stopwords)
         return {row: Counter(found) for row, found in zip(texts, words, strict=True)}
-
-    def _rows(self, slate: Slate) -> np.ndarray:
-        rows = self.documents.catalog.rows
-        return np.array([rows[item_id] for item_id in slate.ids], dtype=np.int64)

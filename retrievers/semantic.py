@@ -12,7 +12,17 @@ import torch
 
 from retrievers.embeddings import embeddings_of
 from retrievers.encoded import EncodedSurface
-from retrievers.shown import Documents, best, loss_at, objective_of, products, query_of, ranked, source_of
+from retrievers.shown import (
+    Documents,
+    best,
+    loss_at,
+    objective_of,
+    products,
+    query_of,
+    ranked,
+    rows_of,
+    source_of,
+)
 from testbed.catalog import SourceListings
 from testbed.protocols import TokenGradient
 from testbed.types import Intervention, Slate, Target, Usage
@@ -67,7 +77,7 @@ class SemanticRetriever:
         source = source_of(slate)
         if source is None:
             scores = self.scores(context, slate)
-            return ranked(slate, scores, ranks[self._rows(slate)], k)
+            return ranked(slate, scores, ranks[rows_of(slate, self.documents.catalog)], k)
         rows, scores = self._at(source)._nearest(self._query(context))
         chosen = best(scores, ranks[rows], k)
         ids = self.documents.catalog.ids
@@ -108,7 +118,7 @@ class SemanticRetriever:
             for row, vector in stage.edited.items():
                 scores[row] = cosines(vector[None], query)[0]
             return scores
-        rows = self._rows(slate)
+        rows = rows_of(slate, self.documents.catalog)
         shown = self._encoded(self.documents.changed(rows.tolist(), list(slate)))
         vectors = (
             np.stack([shown.get(row, self.vectors[row]) for row in rows.tolist()]) if len(rows) else None
@@ -147,10 +157,6 @@ class SemanticRetriever:
     def _encoded(self, texts: Mapping[int, str]) -> dict[int, np.ndarray]:
         # one at a time: padding with other texts would change the last bits
         return {row: self.encoder.encode([text])[0] for row, text in texts.items()}
-
-    def _rows(self, slate: Slate) -> np.ndarray:
-        rows = self.documents.catalog.rows
-        return np.array([rows[item_id] for item_id in slate.ids], dtype=np.int64)
 
 
 def cosines(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:

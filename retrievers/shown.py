@@ -149,6 +149,13 @@ def objective_of(probe: Probe, variants: Sequence[np.ndarray], objective: Object
     return losses
 
 
+def rows_of(slate: Slate, catalog: Catalog) -> np.ndarray:
+    """The catalog's row of each listing of a slate, (len(slate),) int64. A whole catalog is not walked."""
+    if source_of(slate) is not None:
+        return np.arange(len(slate))
+    return np.array([catalog.rows[item_id] for item_id in slate.ids], dtype=np.int64)
+
+
 def column_of(slate: Slate, item_id: str) -> int | None:
     """Where an item stands in a slate, from 0; None where it does not. A whole catalog is not walked."""
     source = source_of(slate)

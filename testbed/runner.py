@@ -60,7 +60,7 @@ def run(
     of the `executor` (processes, or Ray), each with its own copy of the models; the records are the same whatever
     their number and place. `restart` forgets
     what is there, `retry_failed` only what ended in an error; with an attack all that was measured of its target.
-    `processes`: those of an earlier run, which take less time than new ones.
+    `processes`: those of an earlier run in place of new `jobs`, which takes less time.
     """
     directory = RunDirectory(where)
     with directory.locked():
@@ -78,7 +78,7 @@ def run(
                 return Summary(directory, failures(records))
         text = scenario_text if scenario_text is not None else scenario.to_yaml()
         with nullcontext(processes) if processes is not None else Processes(jobs) as kept:
-            workers = Workers(jobs, executor, kept)
+            workers = Workers(executor, kept)
             return _run(scenario, directory, before, text, workers, limit, argv, events or Events())
 
 

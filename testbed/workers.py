@@ -38,12 +38,11 @@ EXECUTORS: tuple[Executor, ...] = ("processes", "ray")
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """How many there are, each of which builds its own world, and where.
+    """Where they are; each builds its own world, and there are as many as `processes` has jobs.
 
     One job of `processes` is this process itself. Workers on a Ray cluster do not tell of their steps.
     """
 
-    jobs: int
     executor: Executor
     processes: Processes
 
@@ -60,9 +59,9 @@ def perform_all(
     if workers.executor == "ray" and trials:
         from testbed.on_ray import perform_on_ray
 
-        yield from perform_on_ray(world, trials, found, workers.jobs, limit)
+        yield from perform_on_ray(world, trials, found, workers.processes.jobs, limit)
         return
-    if workers.jobs <= 1 or len(trials) <= 1:
+    if workers.processes.jobs <= 1 or len(trials) <= 1:
         for trial in trials:
             yield perform(world, trial, found, partial(tell, trial))
         return

@@ -18,7 +18,16 @@ from retrievers.goals.offers import Offers
 from retrievers.goals.planner import best as best_paths
 from retrievers.goals.planner import graph_of
 from retrievers.goals.scoring import Curvature
-from retrievers.shown import best, loss_at, objective_of, products, ranked, searched_fields, source_of
+from retrievers.shown import (
+    best,
+    loss_at,
+    objective_of,
+    products,
+    ranked,
+    rows_of,
+    searched_fields,
+    source_of,
+)
 from testbed.protocols import TokenGradient
 from testbed.types import Intervention, Slate, Target, Usage
 
@@ -68,7 +77,7 @@ class GoalPlanner:
         source, ranks = source_of(slate), self.documents.id_ranks
         scores = self.scores(context, slate)
         if source is None:
-            found = ranked(slate, scores, ranks[self._rows(slate)], self.options.k)
+            found = ranked(slate, scores, ranks[rows_of(slate, self.documents.catalog)], self.options.k)
         else:
             chosen, ids = best(scores, ranks, self.options.k), self.documents.catalog.ids
             found = Slate(tuple(source.listing(ids[row], float(scores[row])) for row in chosen))
@@ -139,7 +148,7 @@ class GoalPlanner:
     def _shown(self, context: Context, slate: Slate) -> Curvature:
         """The offers of a slate in its order."""
         source = source_of(slate)
-        rows = np.arange(len(self.documents)) if source is not None else self._rows(slate)
+        rows = rows_of(slate, self.documents.catalog)
         if source is None:
             changed = self._known(context, self.documents.changed(rows.tolist(), list(slate)))
         elif source.intervention == self.intervention:
@@ -186,7 +195,3 @@ class GoalPlanner:
     def _encoded(self, texts: Mapping[int, str]) -> dict[int, np.ndarray]:
         # one at a time: padding with other texts would change the last bits
         return {row: self.encoder.encode([text])[0] for row, text in texts.items()}
-
-    def _rows(self, slate: Slate) -> np.ndarray:
-        rows = self.documents.catalog.rows
-        return np.array([rows[item_id] for item_id in slate.ids], dtype=np.int64)

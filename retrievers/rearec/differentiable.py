@@ -9,7 +9,7 @@ from torch import Tensor
 
 from retrievers.encoded import EncodedSurface
 from retrievers.rearec.stage import SequentialRecommender
-from retrievers.shown import source_of
+from retrievers.shown import rows_of, source_of
 from testbed.protocols import Scores, TokenGradient
 from testbed.types import Slate, Target, Usage
 
@@ -30,7 +30,7 @@ class TextRecommender(SequentialRecommender):
         rank = slate.rank_of(target.item_id)
         if rank is None:
             raise ValueError("the target is not in the slate")
-        source, shown = source_of(slate), torch.from_numpy(self._rows(slate))
+        source, shown = source_of(slate), torch.from_numpy(rows_of(slate, self.documents.catalog))
         listing = source.listing(target.item_id) if source else slate.listings[rank - 1]
         table, row = self._table(context, slate), self.documents.catalog.rows[target.item_id]
         history = self._history(context)

@@ -14,7 +14,7 @@ from retrievers.embeddings import embeddings_of
 from retrievers.rearec.default import default_model
 from retrievers.rearec.predict import halted, state_of
 from retrievers.rearec.stored import Stored
-from retrievers.shown import Documents, best, objective_of, ranked, searched_fields, source_of
+from retrievers.shown import Documents, best, objective_of, ranked, rows_of, searched_fields, source_of
 from testbed.errors import UserError
 from testbed.types import Intervention, Slate, Usage
 
@@ -103,7 +103,7 @@ class SequentialRecommender:
         states, table = self.states(context, slate), self._table(context, slate)
         scores, ranks = self._open(context, self._read(states, table)), self.documents.id_ranks
         if source is None:
-            rows = self._rows(slate)
+            rows = rows_of(slate, self.documents.catalog)
             found = ranked(slate, scores[rows], ranks[rows], self.options.k)
             listed = tuple(one for one in found if one.score != -np.inf)
         else:
@@ -117,7 +117,8 @@ class SequentialRecommender:
     def losses(self, probe: Probe, objective: Objective) -> tuple[np.ndarray, Usage]:
         """Objective over the scores of all listings of each variant: (len(slates),) float64."""
         variants = [
-            np.maximum(self.scores(probe.context, slate)[self._rows(slate)], -1e4) for slate in probe.slates
+            np.maximum(self.scores(probe.context, slate)[rows_of(slate, self.documents.catalog)], -1e4)
+            for slate in probe.slates
         ]
         return objective_of(probe, variants, objective), Usage()
 
@@ -191,7 +192,9 @@ class SequentialRecommender:
                 self.edited if same else self._known(context, self.documents.edited(source.intervention))
             )
         else:
-            changed = self._known(context, self.documents.changed(self._rows(slate).tolist(), list(slate)))
+            changed = self._known(
+                context, self.documents.changed(rows_of(slate, self.documents.catalog).tolist(), list(slate))
+            )
         if not changed:
             return self.table
         return self.table.index_copy(0, torch.tensor(list(changed)), torch.stack(list(changed.values())))
@@ -226,9 +229,3 @@ class SequentialRecommender:
         rows = self.documents.catalog.rows
         found = [rows[item] for item in context.request.history if item in rows]
         return [row for row in found if self.known[row]]
-
-    def _rows(self, slate: Slate) -> np.ndarray:
-        if source_of(slate) is not None:
-            return np.arange(len(slate))
-        rows = self.documents.catalog.rows
-        return np.array([rows[item_id] for item_id in slate.ids], dtype=np.int64)

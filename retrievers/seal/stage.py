@@ -17,7 +17,7 @@ from retrievers.seal.index import EditedIndex, NgramIndex
 from retrievers.seal.index.arrays import Document
 from retrievers.seal.keys import Keys, copied
 from retrievers.seal.scoring import ABSENT, NO_SINGLES, Found, Scoring, Singles, scored
-from retrievers.shown import best, objective_of, query_of, ranked, searched_fields, source_of
+from retrievers.shown import best, objective_of, query_of, ranked, rows_of, searched_fields, source_of
 from testbed.language.special import disarmed
 from testbed.types import Intervention, Slate, Target, Usage
 
@@ -112,7 +112,7 @@ class GenerativeRetriever:
             ranks, absent = self.corpus.bodies.id_ranks, ABSENT[self.options.scoring]
             source = source_of(slate)
             if source is None:
-                rows = self._rows(slate)
+                rows = rows_of(slate, self.corpus.catalog)
                 found = ranked(slate, scores[rows], ranks[rows], self.options.k)
                 kept = tuple(listing for listing in found if listing.score != absent)
             else:
@@ -128,7 +128,10 @@ class GenerativeRetriever:
         if not probe.slates:
             return np.zeros(0), Usage()
         scores = self._scored([(probe.context, (slate,)) for slate in probe.slates])
-        variants = [found[self._rows(slate)] for found, slate in zip(scores, probe.slates, strict=True)]
+        variants = [
+            found[rows_of(slate, self.corpus.catalog)]
+            for found, slate in zip(scores, probe.slates, strict=True)
+        ]
         return objective_of(probe, variants, objective), Usage()
 
     def sought(self, calls: Sequence[tuple[Context, Slate]], target: Target) -> tuple[list[Sought], Usage]:
@@ -241,7 +244,9 @@ class GenerativeRetriever:
         """This stage with the texts of the slate in place."""
         source = source_of(slate)
         if source is None:
-            return self._with(self.corpus.changed(self._rows(slate).tolist(), list(slate)), ())
+            return self._with(
+                self.corpus.changed(rows_of(slate, self.corpus.catalog).tolist(), list(slate)), ()
+            )
         same = source.intervention == self.intervention
         return self if same else self.with_edits(source.intervention)
 
@@ -252,9 +257,3 @@ class GenerativeRetriever:
         )
         index = base.with_edits(dict(documents)) if documents else base
         return replace(self, index=index, state=state, intervention=intervention)
-
-    def _rows(self, slate: Slate) -> np.ndarray:
-        if source_of(slate) is not None:
-            return np.arange(len(slate))
-        rows = self.corpus.catalog.rows
-        return np.array([rows[item_id] for item_id in slate.ids], dtype=np.int64)
